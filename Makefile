@@ -1,0 +1,122 @@
+# `make help` lists the targets. A fresh machine needs make, a shell and Python 3.11 or newer.
+#
+# The virtual environment is .venv. Its stamp files say what is installed in it, so that a second call is instant.
+# After a step that was interrupted, call make again: a stamp is only written by a step that succeeded.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# 3.11 first: the locks are tested on it.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	command -v $$name >/dev/null 2>&1 \
+	&& $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v $$name; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK_VENV := .venv-lock
+LOCK_TOOL := uv==0.13.9
+
+# Twice quiet: errors only.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --prefer-binary --no-compile
+# pip would compile on one core; files of another Python inside a package do not compile, which is no error.
+BYTECODE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
+
+DEMO ?=
+PYTEST ?=
+
+##  make demo    install, then run the platform on the sample upstream, offline (DEMO="--datasets legi")
+.PHONY: demo
+demo: $(VENV)/.default
+	$(BIN)/mediatech demo $(DEMO)
+
+##  make test    install with the test tools, then lint, fast tier, pipeline tier
+.PHONY: test
+test: $(VENV)/.test
+	@failed=; summary=; \
+	for tier in lint fast pipeline; do \
+		printf '\n=== %s ===\n' "$$tier"; \
+		started=$$(date +%s); \
+		if $(MAKE) "test-$$tier"; then outcome=passed; else outcome=FAILED; failed=1; fi; \
+		summary="$$summary$$tier: $$outcome in $$(($$(date +%s) - started)) s\n"; \
+	done; \
+	printf "\n=== tiers ===\n$$summary"; \
+	test -z "$$failed"
+
+.PHONY: test-lint test-fast test-pipeline
+test-lint: lint
+
+##  make test-fast      unit and graph tests only; test-pipeline: whole runs only (PYTEST="-k legi" narrows)
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest mediatech_assets_tests/unit mediatech_assets_tests/graph $(PYTEST)
+
+test-pipeline: $(VENV)/.test
+	$(BIN)/python -m pytest mediatech_assets_tests/pipeline $(PYTEST)
+
+##  make lint    ruff (rules and format), pyright
+.PHONY: lint
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+##  make bench   one table of measured speeds
+.PHONY: bench
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+##  make lock    write requirements/*.txt again after a change in pyproject.toml (UPGRADE=--upgrade: newest versions)
+.PHONY: lock
+lock: $(LOCK_VENV)/.ready
+	$(COMPILE) --generate-hashes --output-file requirements/default.txt
+	$(COMPILE) --extra sentence-transformers --group test --constraint requirements/default.txt \
+		--output-file requirements/test.txt
+	{ printf '%s\n' $(TEST_LOCK_NOTE); cat requirements/test.txt; } > requirements/test.txt.new
+	mv requirements/test.txt.new requirements/test.txt
+
+COMPILE = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-strip-extras \
+	--group build --custom-compile-command 'make lock' $(UPGRADE)
+TEST_LOCK_NOTE := \
+	'\# The default install, the extra sentence-transformers and the test tools.' \
+	'\# Without hashes: torch 2.13.0 is the CPU wheel of the find-links folder where pip knows one, else PyPI'"'"'s build,' \
+	'\# and these are different files. The CUDA packages of the latter are left out: see [tool.uv] in pyproject.toml.'
+
+##  make clean   remove the virtual environment and what tools left (never the data in .mediatech)
+.PHONY: clean
+clean:
+	rm -rf $(VENV) $(LOCK_VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find mediatech_assets mediatech_assets_tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##  make help    this list
+.PHONY: help
+help:
+	@sed -n 's/^##//p' $(firstword $(MAKEFILE_LIST))
+
+# --- installing -------------------------------------------------------------------------------------------
+
+$(VENV)/.created:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python3.11 demo" >&2; \
+		exit 1; fi
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.default: $(VENV)/.created requirements/default.txt pyproject.toml
+	@echo "Installing requirements/default.txt (a minute or two)"
+	@$(PIP_INSTALL) --no-deps --require-hashes -r requirements/default.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BYTECODE)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.default requirements/test.txt
+	@echo "Installing requirements/test.txt (a minute or two)"
+	@$(PIP_INSTALL) -r requirements/test.txt
+	@$(BYTECODE)
+	@touch $@
+
+$(LOCK_VENV)/.ready: Makefile
+	@if [ -z "$(PYTHON)" ]; then echo "No Python 3.11 or newer was found: make PYTHON=… lock" >&2; exit 1; fi
+	"$(PYTHON)" -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(LOCK_TOOL)
+	@touch $@
