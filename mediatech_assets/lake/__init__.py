@@ -1,0 +1,10 @@
+"""The lake: DuckLake catalogs, transactions, snapshots and locks between processes.
+
+What belongs here: opening catalogs, making their tables, writing them atomically, and the locks that keep
+processes apart. What does not: the content of any table (see `schemas.py` and the stage packages).
+"""
+
+from mediatech_assets.lake.connection import Lake, quoted
+from mediatech_assets.lake.locks import exclusive
+
+__all__ = ["Lake", "exclusive", "quoted"]

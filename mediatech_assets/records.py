@@ -1,0 +1,101 @@
+"""Typed records that cross from one stage to the next.
+
+What belongs here: what an upstream publishes, and a raw file that we hold. What does not: anything that
+does work, and the typed document (`documents/model.py`).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["stock", "increment", "snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One file that an upstream offers.
+
+    Args:
+        name: File name, unique in its dataset.
+        url: Address at the upstream host (never rewritten to a mirror's).
+        kind: `stock` or `increment` for archives that are folded, `snapshot` for files published whole.
+        stamp: Upstream version, sortable: the archive's stamp, or the time of a snapshot's last change.
+        format: `targz`, `zip` or `json`.
+        feed: Feed of the dataset; empty when there is one.
+        etag: ETag, when the host sends one.
+        last_modified: Last-Modified as ISO 8601 UTC, when the host sends one.
+        size: Bytes, when known exactly.
+    """
+
+    name: str
+    url: str
+    kind: Kind
+    stamp: str
+    format: str
+    feed: str = ""
+    etag: str | None = None
+    last_modified: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file of the landing zone, as its row in `raw_files` says.
+
+    Args:
+        name: Name under which it is kept.
+        path: Where it is kept.
+        kind: `stock`, `increment` or `snapshot`.
+        stamp: Upstream version, sortable.
+        format: `targz`, `zip` or `json`.
+        feed: Feed of the dataset; empty when there is one.
+        sha256: SHA-256 of its bytes; empty when it could not be fetched.
+        url: Where it was published.
+        ready: Whether it was fetched and can be read to its end.
+        reason: Why it is not ready; empty when it is.
+        last_modified: Last-Modified as ISO 8601 UTC, when the host sends one.
+    """
+
+    name: str
+    path: Path
+    kind: Kind
+    stamp: str
+    format: str
+    feed: str
+    sha256: str
+    url: str
+    ready: bool
+    reason: str = ""
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveMember:
+    """One file of an archive.
+
+    Args:
+        path: Its path, without the stamp folder that DILA increments put first.
+        data: Its bytes; empty when it was refused.
+        modified: Its time, seconds since 1970 UTC.
+        refusal: Why it must not be used; empty when it can.
+    """
+
+    path: str
+    data: bytes
+    modified: float
+    refusal: str = ""
+
+
+def upstream_version(files: Sequence[PublishedFile]) -> str:
+    """A short text that changes when, and only when, what the upstream offers changes."""
+    facts = sorted((file.name, file.stamp, file.etag or "", str(file.size or "")) for file in files)
+    newest = max((file.stamp for file in files), default="")
+    return f"{newest}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

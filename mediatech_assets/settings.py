@@ -1,0 +1,121 @@
+"""The one settings object: every choice of an installation, from `MEDIATECH_*` environment variables.
+
+What belongs here: names, types, defaults and meanings of settings, and the folders derived from `home`.
+What does not: facts about datasets (`datasets/`) or models (`embeddings/profiles.py`).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mediatech_assets.errors import ConfigurationError
+
+#: File that marks the project's root, where `.mediatech/` lies by default.
+_PROJECT_MARKER = "workspace.yaml"
+
+
+def _default_home() -> Path:
+    """`.mediatech` in the project that holds the current folder, else in the current folder."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / _PROJECT_MARKER).is_file():
+            return folder / ".mediatech"
+    return here / ".mediatech"
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; each is the environment variable `MEDIATECH_<NAME IN CAPITALS>`."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIATECH_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder that holds everything the platform writes.",
+    )
+    upstream_base: str = Field(
+        default="",
+        description="Base URL or folder that stands for the upstream hosts: https://host/path is read at "
+        "<base>/host/path. Empty: the real hosts.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Hosts, comma-separated, that may be contacted besides the datasets' own upstream hosts.",
+    )
+    user_agent: str = Field(
+        default="mediatech-assets/0.1 (+https://www.data.gouv.fr)",
+        description="User agent sent to upstream hosts.",
+    )
+    http_timeout: float = Field(default=30.0, gt=0, description="Seconds without an answer before a retry.")
+    http_attempts: int = Field(default=4, ge=1, le=20, description="Attempts for each request to an upstream.")
+    profile: str = Field(default="use", description="Active embedding profile.")
+    workers: int = Field(
+        default=0, ge=0, description="Worker processes for parsing, splitting and embedding. 0: one a core."
+    )
+    model_device: str = Field(default="", description="Device of sentence-transformers models. Empty: automatic.")
+    index_engine: Literal["edge"] = Field(default="edge", description="Vector engine.")
+    lock_timeout: float = Field(
+        default=60.0, ge=0, description="Seconds to wait for another process that works on the same dataset."
+    )
+    memory_limit: str = Field(default="1GB", description="Memory that DuckDB may use before it spills to disk.")
+    duckdb_threads: int = Field(default=2, ge=1, description="Threads that DuckDB uses.")
+    quarantine_bytes: int = Field(
+        default=65_536, ge=0, description="Bytes of a refused input that are kept in the quarantine table."
+    )
+    rows_per_file: int = Field(
+        default=50_000, ge=1, description="Rows after which a release starts another Parquet file."
+    )
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def lake_folder(self) -> Path:
+        """Catalogs and Parquet data of the lake."""
+        return self.home / "lake"
+
+    @property
+    def raw_folder(self) -> Path:
+        """Upstream files as downloaded."""
+        return self.home / "raw"
+
+    @property
+    def index_folder(self) -> Path:
+        """Collections of the embedded vector engine."""
+        return self.home / "index"
+
+    @property
+    def releases_folder(self) -> Path:
+        """Built releases."""
+        return self.home / "releases"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance: runs, events, materialisations."""
+        return self.home / "dagster"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Locks between processes."""
+        return self.home / "locks"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of the environment, with `overrides` by field name (`None` values are ignored).
+
+    Raises:
+        ConfigurationError: a variable holds a value that cannot be used; the message names it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            f"setting MEDIATECH_{name} cannot be used: {first['msg']} (value: {first['input']!r})",
+            "correct or unset the variable; `mediatech doctor` lists every setting",
+        ) from None
