@@ -1,0 +1,121 @@
+"""What a dataset is: facts and one parser.
+
+What belongs here: the `Dataset` record that each module of this package fills, and the source descriptions
+it can name. What does not: any dataset's own facts, and any work.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pyarrow as pa
+
+from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome
+from mediatech_assets.errors import MediatechError
+
+
+@dataclass(frozen=True, slots=True)
+class DilaFund:
+    """An archive folder of the DILA: a stock, then increments with suppression lists.
+
+    Args:
+        fund: Folder name on the host (`LEGI`).
+    """
+
+    fund: str
+
+    @property
+    def listing_url(self) -> str:
+        """Address of the folder's index page."""
+        return f"https://echanges.dila.gouv.fr/OPENDATA/{self.fund}/"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A file that the upstream publishes whole, again and again, at one address.
+
+    Args:
+        url: Its address.
+        format: How to read it: `zip` (members) or `json` (one member, the file).
+        feed: Label of the feed when a dataset has several (`part`, `pro`).
+    """
+
+    url: str
+    format: str
+    feed: str = ""
+
+    @property
+    def filename(self) -> str:
+        """Name under which its versions are kept."""
+        name = self.url.rsplit("/", 1)[-1]
+        return f"{self.feed}-{name}" if self.feed else name
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Files that together are the dataset; a document missing from all of them has vanished."""
+
+    files: tuple[SnapshotFile, ...]
+
+
+Source = DilaFund | Snapshot
+
+
+class DuplicateDocumentError(MediatechError):
+    """Two members of one snapshot give the same id and the dataset has no rule to merge them."""
+
+
+def refuse_duplicates(first: Document, second: Document) -> Document:
+    """The default merge: an id that comes twice is an error of the upstream."""
+    raise DuplicateDocumentError(
+        f"document {first.doc_id} is published twice in the same snapshot",
+        "the first one is kept; report the duplicate to the publisher",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything the platform has to know about one dataset.
+
+    Args:
+        name: Name in asset keys, tables and settings (`service_public`).
+        title: What it is called in French, for cards and the UI.
+        description: One or two English sentences for the UI.
+        producer: Who publishes the source, in French.
+        homepage: Page of the source for people.
+        source: Where it comes from.
+        cadence: How often the upstream changes, for freshness.
+        wants: Whether a member (by its path) is a document; all others are skipped by rule.
+        parse: Gives the documents and refusals of one member. Never raises for bad input.
+        parser_version: Changes whenever `parse` gives other results for the same bytes.
+        metadata_schema: The dataset's own columns of the `documents` table.
+        published_columns: Columns of a release between `chunk_xxh64` and `chunk_text`, in the contract's order.
+        heading: Lines put before a chunk's text, outermost first, from metadata (section context is added).
+        merge: Joins two documents of one snapshot with the same id (first comes from the earlier file).
+        release_table: Folder of a row in the release, from metadata; none for datasets of one table.
+        release_table_columns: Metadata columns that `release_table` reads.
+        filters: Metadata columns that searches filter on (copied into every point's payload).
+    """
+
+    name: str
+    title: str
+    description: str
+    producer: str
+    homepage: str
+    source: Source
+    cadence: timedelta
+    wants: Callable[[str], bool]
+    parse: Callable[[Member], list[Outcome]]
+    parser_version: str
+    metadata_schema: pa.Schema
+    published_columns: tuple[str, ...]
+    heading: Callable[[Mapping[str, MetadataValue]], list[str]]
+    merge: Callable[[Document, Document], Document] = refuse_duplicates
+    release_table: Callable[[Mapping[str, MetadataValue]], str] | None = None
+    release_table_columns: tuple[str, ...] = ()
+    filters: tuple[str, ...] = field(default=())
+
+    @property
+    def published_name(self) -> str:
+        """Name in published paths: hyphens, as on the hub."""
+        return self.name.replace("_", "-")

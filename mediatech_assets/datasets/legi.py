@@ -1,0 +1,223 @@
+"""LEGI: articles of consolidated French law, one document per version of an article.
+
+What belongs here: the facts of the fund, its articles' XML, and the rules on which title was in force. What
+does not: how archives are fetched and applied (see `sources/` and `documents/`), and content markup.
+
+Members that are documents: `…/article/…/LEGIARTI*.xml`. Sections, texts and their structures (roots
+SECTION_TA, TEXTE_VERSION, TEXTELR) lie beside them in the archives and are skipped: an article's CONTEXTE
+repeats what is needed of them.
+
+Oddities of the fund that this module answers:
+
+* dates 2999-01-01 (open end, or unknown) and 2222-02-22 (fixed later) are kept as published; an article
+  MODIFIE_MORT_NE ends before it begins; ETAT may be absent;
+* CONTEXTE lists former titles and the one of the Journal officiel, in no useful order: see `_in_force`;
+* a NOTA may be markup without any text: it is then empty.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import lxml.etree as etree
+import pyarrow as pa
+
+from mediatech_assets.datasets.base import Dataset, DilaFund
+from mediatech_assets.documents.markup import element_text, line_text, one_line
+from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
+from mediatech_assets.documents.xml import UnreadableXml, parse_xml
+
+_WANTED = re.compile(r"(?:^|/)article/(?:.*/)?LEGIARTI[^/]*\.xml$")
+_ARTICLE_ID = re.compile(r"LEGIARTI\d{12}")
+
+#: What the DILA writes for « no end » and for an unknown beginning.
+_OPEN_DATE = "2999-01-01"
+
+#: Longest table name that PostgreSQL and the published folders keep whole.
+_LONGEST_TABLE_NAME = 63
+
+_TEXT_COLUMNS = (
+    "nature",
+    "category",
+    "ministry",
+    "status",
+    "title",
+    "full_title",
+    "subtitles",
+    "number",
+    "start_date",
+    "end_date",
+    "nota",
+    "links",
+)
+
+
+def wants(path: str) -> bool:
+    """Whether a member is an article of the fund."""
+    return _WANTED.search(path) is not None
+
+
+def parse(member: Member) -> list[Outcome]:
+    """The article of one member, or the reason why there is none."""
+    try:
+        article = parse_xml(member.data)
+    except UnreadableXml as error:
+        return [Refusal(member.path, str(error))]
+    if article.tag != "ARTICLE":
+        return [Refusal(member.path, f"the root element is {article.tag}, not ARTICLE")]
+    article_id = _text_at(article, "META/META_COMMUN/ID")
+    if not _ARTICLE_ID.fullmatch(article_id):
+        return [Refusal(member.path, f"META/META_COMMUN/ID is {article_id!r}, not the id of a LEGI article")]
+    return [_document(article_id, article)]
+
+
+def heading(metadata: Mapping[str, MetadataValue]) -> list[str]:
+    """The article's name, then its place in the text."""
+    name = str(metadata["full_title"] or metadata["title"] or "")
+    if metadata["number"]:
+        name = f"{name} - Article {metadata['number']}" if name else f"Article {metadata['number']}"
+    return [line for line in (name, str(metadata["subtitles"] or "")) if line]
+
+
+def release_table(metadata: Mapping[str, MetadataValue]) -> str:
+    """Folder of an article in the release: one per code, one per category of other texts.
+
+    The name comes from the title itself, so that it is the one that consumers already use
+    (`legi_code_du_travail`). A name that is too long is cut at a word and gets eight hexadecimal digits of
+    the text's identifier: two codes with the same beginning keep apart.
+    """
+    category = str(metadata["category"] or "")
+    if not category:
+        return "legi_uncategorized"
+    if category != "CODE":
+        return f"legi_{_slug(category)}"
+    name = f"legi_{_slug(str(metadata['title'] or metadata['full_title'] or 'code'))}"
+    if len(name) <= _LONGEST_TABLE_NAME:
+        return name
+    suffix = "_" + hashlib.sha256(str(metadata["text_cid"]).encode()).hexdigest()[:8]
+    # One character more is looked at, so that a word which ends exactly at the limit is kept.
+    room = _LONGEST_TABLE_NAME - len(suffix)
+    kept = name[: room + 1].rpartition("_")[0] if "_" in name[len("legi_") : room + 1] else name[:room]
+    return kept + suffix
+
+
+def _document(article_id: str, article: etree._Element) -> Document:
+    date = _text_at(article, "META/META_SPEC/META_ARTICLE/DATE_DEBUT")
+    number = _text_at(article, "META/META_SPEC/META_ARTICLE/NUM")
+    text = article.find("CONTEXTE/TEXTE")
+    title = _in_force(text.findall("TITRE_TXT"), date) if text is not None else None
+    full_title = line_text(title) if title is not None else ""
+    category = _attribute(text, "nature")
+    content = article.find("BLOC_TEXTUEL")
+    body = element_text(content) if content is not None else ""
+    note = article.find("NOTA")
+    page = "codes" if category == "CODE" else "loda"
+    return Document(
+        doc_id=article_id,
+        metadata={
+            "nature": _text_at(article, "META/META_COMMUN/NATURE"),
+            "category": category,
+            "ministry": _attribute(text, "ministere"),
+            "status": _text_at(article, "META/META_SPEC/META_ARTICLE/ETAT"),
+            "title": _attribute(title, "c_titre_court") or full_title,
+            "full_title": full_title,
+            "subtitles": " > ".join(_section_titles(text, date)),
+            "number": number,
+            "start_date": date,
+            "end_date": _text_at(article, "META/META_SPEC/META_ARTICLE/DATE_FIN"),
+            "nota": element_text(note) if note is not None else "",
+            "links": _links(article),
+            "text_cid": _attribute(text, "cid"),
+            "text_id": _attribute(title, "id_txt"),
+        },
+        sections=(Section(body, kind="article", attributes={"number": number}),) if body else (),
+        source_url=f"https://www.legifrance.gouv.fr/{page}/article_lc/{article_id}",
+    )
+
+
+def _in_force(titles: Sequence[etree._Element], date: str) -> etree._Element | None:
+    """The title whose period holds `date`; else the newest that began before; else the first to come.
+
+    Former titles and the Journal officiel's own (whose period is empty or starts in 2999) are listed beside
+    the present one, and their order says nothing. Of several that fit, the newest wins, then the one that
+    lasts, then the consolidated text's (LEGITEXT).
+
+    Args:
+        titles: TITRE_TXT or TITRE_TM of one level, with `debut` and `fin` as ISO dates.
+        date: The article's own beginning; unknown when empty.
+    """
+    if not titles:
+        return None
+    day = date or _OPEN_DATE
+    holding = [title for title in titles if _begin(title) <= day < _end(title)]
+    started = [title for title in titles if _begin(title) < day]
+    if holding or started:
+        return max(holding or started, key=_precedence)
+    return min(titles, key=_begin)
+
+
+def _begin(title: etree._Element) -> str:
+    return title.get("debut") or _OPEN_DATE
+
+
+def _end(title: etree._Element) -> str:
+    return title.get("fin") or _OPEN_DATE
+
+
+def _precedence(title: etree._Element) -> tuple[str, str, bool]:
+    return (_begin(title), _end(title), (title.get("id_txt") or "").startswith("LEGITEXT"))
+
+
+def _section_titles(text: etree._Element | None, date: str) -> Iterator[str]:
+    """Titles of the sections above the article, outermost first."""
+    level = text.find("TM") if text is not None else None
+    while level is not None:
+        title = _in_force(level.findall("TITRE_TM"), date)
+        if title is not None and (line := line_text(title)):
+            yield line
+        level = level.find("TM")
+
+
+def _links(article: etree._Element) -> str:
+    links = [
+        {**{name: link.attrib[name] for name in sorted(link.attrib)}, "text": line_text(link)}
+        for link in article.iterfind("LIENS/LIEN")
+    ]
+    return json.dumps(links, ensure_ascii=False)
+
+
+def _text_at(article: etree._Element, path: str) -> str:
+    return one_line(article.findtext(path))
+
+
+def _attribute(element: etree._Element | None, name: str) -> str:
+    return one_line(element.get(name)) if element is not None else ""
+
+
+def _slug(title: str) -> str:
+    plain = unicodedata.normalize("NFKD", title.replace("œ", "oe").replace("Œ", "Oe"))
+    without_accents = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.sub(r"[^a-z0-9]+", "_", without_accents.lower()).strip("_")
+
+
+DATASET = Dataset(
+    name="legi",
+    title="LEGI : codes, lois et règlements consolidés",
+    description="Consolidated French law: every version of the articles of codes, laws and decrees.",
+    producer="Direction de l'information légale et administrative (DILA)",
+    homepage="https://www.data.gouv.fr/datasets/legi-codes-lois-et-reglements-consolides/",
+    source=DilaFund("LEGI"),
+    cadence=timedelta(days=1),
+    wants=wants,
+    parse=parse,
+    parser_version="1",
+    metadata_schema=pa.schema([(name, pa.string()) for name in (*_TEXT_COLUMNS, "text_cid", "text_id")]),
+    published_columns=(*_TEXT_COLUMNS, "text"),
+    heading=heading,
+    release_table=release_table,
+    release_table_columns=("category", "title", "full_title", "text_cid"),
+    filters=("status", "start_date", "end_date", "category", "text_cid", "number"),
+)

@@ -1,0 +1,357 @@
+"""Writing documents: deliveries are gathered path by path, then committed in one transaction.
+
+What belongs here: the SQL that turns deliveries and suppressions into the new state of `documents`,
+`document_copies`, `tombstones`, `quarantine` and `applied_archives`. What does not: the order in which
+archives are taken (`fold.py`) or which files make a snapshot (`snapshot.py`).
+
+Why copies: a DILA archive may hold one id under two text folders. The newer file is the document; the other
+one is kept, because a suppression names a path, and when the newer path goes the older copy is the document.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from mediatech_assets.documents.parse import RefusedInput
+from mediatech_assets.errors import RefusedFileError
+from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake.connection import create_table_sql
+from mediatech_assets.records import RawFile
+from mediatech_assets.schemas import QUARANTINE, documents_schema
+
+_DUPLICATE = "the same id comes twice in one snapshot; the first one is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one commit changed, in documents.
+
+    Args:
+        delivered: Documents in the files.
+        added: New ones.
+        changed: Those whose content is another than before.
+        removed: Those that went away.
+        refused: Inputs sent to quarantine.
+    """
+
+    delivered: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    refused: int = 0
+
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(
+            self.delivered + other.delivered,
+            self.added + other.added,
+            self.changed + other.changed,
+            self.removed + other.removed,
+            self.refused + other.refused,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedFile:
+    """A raw file that a commit applies, with what reading it counted."""
+
+    file: RawFile
+    skipped: int = 0
+    suppressions: int = 0
+
+
+class Delivery:
+    """Rows and suppressions gathered for one commit, in temporary tables of one cursor.
+
+    Args:
+        lake: The lake; the dataset's catalog is open.
+        dataset: Name of the dataset.
+        metadata_schema: The dataset's own columns.
+        keep_copies: Keep the same id under other paths (DILA); else a second one is refused.
+        quarantine_bytes: Bytes of a refused input to keep.
+    """
+
+    def __init__(
+        self, lake: Lake, dataset: str, metadata_schema: pa.Schema, *, keep_copies: bool, quarantine_bytes: int
+    ) -> None:
+        self._lake = lake
+        self._dataset = dataset
+        self._keep_copies = keep_copies
+        self._quarantine_bytes = quarantine_bytes
+        self._columns = documents_schema(metadata_schema).names
+        self._cursor = lake.cursor()
+        rows = documents_schema(metadata_schema)
+        nullable = pa.schema([field.with_nullable(True) for field in rows])
+        for name, schema in (
+            ("delivered", nullable),
+            ("suppressed_paths", pa.schema([("path", pa.string())])),
+            ("suppressed_folders", pa.schema([("path", pa.string())])),
+            ("refused", QUARANTINE),
+        ):
+            self._cursor.execute(create_table_sql(name, schema, replace=True, temporary=True))
+
+    def close(self) -> None:
+        """Forgets what was gathered."""
+        self._cursor.close()
+
+    def suppress(self, paths: Sequence[str], folders: Sequence[str]) -> None:
+        """Takes the suppression lists of one file, before its rows: they act on what was there before it.
+
+        Args:
+            paths: Paths of members, with their `.xml`.
+            folders: Folders whose members all go.
+        """
+        self._insert("suppressed_paths", pa.table({"path": pa.array(paths, pa.string())}))
+        self._insert("suppressed_folders", pa.table({"path": pa.array(folders, pa.string())}))
+        self._cursor.execute(f"DELETE FROM delivered WHERE {_is_suppressed('delivered')}")
+
+    def deliver(self, rows: pa.Table, *, replacing: bool) -> None:
+        """Takes parsed rows.
+
+        Args:
+            rows: A table of `Parser.row_schema`.
+            replacing: Rows gathered before may have the same paths (several archives in one commit).
+        """
+        if replacing:
+            self._cursor.register("incoming", rows.select(["source_member"]))
+            self._cursor.execute(
+                "DELETE FROM delivered WHERE source_member IN (SELECT source_member FROM incoming)"
+            )
+            self._cursor.unregister("incoming")
+        self._insert("delivered", rows)
+
+    def refuse(self, refusals: Iterable[RefusedInput]) -> None:
+        """Takes refused inputs."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        rows = [
+            {
+                "subject": refusal.subject,
+                "member": refusal.member,
+                "reason": refusal.reason,
+                "source_file": refusal.source_file,
+                "seen_at": now,
+                "size": len(refusal.content),
+                "content": refusal.content[: self._quarantine_bytes],
+            }
+            for refusal in refusals
+        ]
+        if rows:
+            self._insert("refused", pa.Table.from_pylist(rows, schema=QUARANTINE))
+
+    def commit(self, applied: Sequence[AppliedFile], parser_version: str, *, whole: bool) -> Changes:
+        """Makes what was gathered the state of the tables, with the record of the files, in one transaction.
+
+        Args:
+            applied: The files that it comes from, recorded with it; the counts go to the last one's row.
+            parser_version: The parser that read them.
+            whole: The rows are the complete state (a stock, a snapshot, a replay); else a difference.
+
+        Returns:
+            What changed.
+
+        Raises:
+            RefusedFileError: a complete state without any document, where there were some before.
+        """
+        now = datetime.now(UTC).replace(tzinfo=None)
+        self._cursor.execute(f"SET VARIABLE committed_at = TIMESTAMP '{now.isoformat(sep=' ')}'")
+        if not self._keep_copies:
+            self._refuse_duplicates()
+        with self._lake.transaction(self._dataset, self._cursor):
+            self._gather_pool(whole=whole)
+            self._choose_winners()
+            changes = self._count_changes()
+            if whole and not changes.delivered and changes.removed:
+                raise RefusedFileError(
+                    f"{', '.join(item.file.name for item in applied)} holds no document, where {self._dataset} "
+                    f"had {changes.removed:,}",
+                    "nothing was changed; check the file at its address: "
+                    + ", ".join(item.file.url for item in applied),
+                )
+            self._write_documents(applied[-1].file.name)
+            self._write_quarantine(whole=whole)
+            self._record_files(applied, parser_version, changes)
+        return changes
+
+    def _refuse_duplicates(self) -> None:
+        """Keeps the first row of an id that comes twice and refuses the others, by file and member."""
+        self._cursor.execute(
+            """
+            CREATE OR REPLACE TEMPORARY TABLE duplicates AS
+            SELECT doc_id, source_member, source_file FROM delivered
+            QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY source_file, source_member) > 1
+            """
+        )
+        self._cursor.execute(
+            """
+            INSERT INTO refused (subject, member, reason, source_file, seen_at)
+            SELECT doc_id, source_member, ?, source_file, getvariable('committed_at') FROM duplicates
+            """,
+            [_DUPLICATE],
+        )
+        self._cursor.execute(
+            """
+            DELETE FROM delivered
+            WHERE (doc_id, source_member, source_file) IN (SELECT (doc_id, source_member, source_file) FROM duplicates)
+            """
+        )
+
+    def _gather_pool(self, *, whole: bool) -> None:
+        """Fills `pool` with every row that may stand for a document concerned: delivered, or staying."""
+        documents, copies = self._table("documents"), self._table("document_copies")
+        # What was good before stays when its new version is refused, even if a list suppresses it.
+        refused = "old.source_member IN (SELECT member FROM refused)"
+        stays = refused if whole else f"({refused} OR NOT {_is_suppressed('old')})"
+        goes = "true" if whole else _is_suppressed("old")
+        self._cursor.execute(
+            f"""
+            CREATE OR REPLACE TEMPORARY TABLE concerned AS
+            SELECT doc_id FROM delivered
+            UNION SELECT old.doc_id FROM {documents} AS old WHERE {goes}
+            UNION SELECT old.doc_id FROM {copies} AS old WHERE {goes}
+            """
+        )
+        columns = ", ".join(quoted(name) for name in self._columns)
+        staying = "".join(
+            f"""
+            UNION ALL SELECT {columns} FROM {table} AS old
+            WHERE {stays}
+              AND old.doc_id IN (SELECT doc_id FROM concerned)
+              AND old.source_member NOT IN (SELECT source_member FROM delivered)
+            """
+            for table in (documents, copies)
+        )
+        self._cursor.execute(
+            f"CREATE OR REPLACE TEMPORARY TABLE pool AS SELECT {columns} FROM delivered {staying}"
+        )
+        self._cursor.execute(
+            f"""
+            CREATE OR REPLACE TEMPORARY TABLE before AS
+            SELECT doc_id, content_hash, source_member, source_modified, first_seen, changed_at
+            FROM {documents} WHERE doc_id IN (SELECT doc_id FROM concerned)
+            """
+        )
+
+    def _choose_winners(self) -> None:
+        """Splits `pool`: the newest file of an id is the document, the others are copies of it."""
+        values = ", ".join(_COMMITTED_VALUES.get(name, f"pool.{quoted(name)}") for name in self._columns)
+        self._cursor.execute(
+            f"""
+            CREATE OR REPLACE TEMPORARY TABLE ranked AS
+            SELECT {values},
+              row_number() OVER (
+                PARTITION BY pool.doc_id ORDER BY pool.source_modified DESC, pool.source_member DESC
+              ) AS place,
+              before.doc_id IS NULL AS is_new,
+              before.content_hash IS DISTINCT FROM pool.content_hash AS is_changed,
+              before.source_member IS DISTINCT FROM pool.source_member
+                OR before.source_modified IS DISTINCT FROM pool.source_modified AS is_moved
+            FROM pool LEFT JOIN before USING (doc_id)
+            """
+        )
+
+    def _count_changes(self) -> Changes:
+        row = self._cursor.execute(
+            """
+            SELECT
+              (SELECT count(*) FROM delivered),
+              count(*) FILTER (is_new),
+              count(*) FILTER (is_changed AND NOT is_new),
+              (SELECT count(*) FROM before WHERE doc_id NOT IN (SELECT doc_id FROM pool)),
+              (SELECT count(*) FROM refused)
+            FROM ranked WHERE place = 1
+            """
+        ).fetchone()
+        return Changes(*(row or ()))
+
+    def _write_documents(self, file: str) -> None:
+        documents, copies = self._table("documents"), self._table("document_copies")
+        columns = ", ".join(quoted(name) for name in self._columns)
+        self._cursor.execute(
+            f"""
+            INSERT INTO {self._table("tombstones")} (doc_id, removed_at, removed_by, content_hash)
+            SELECT doc_id, getvariable('committed_at'), ?, content_hash FROM before
+            WHERE doc_id NOT IN (SELECT doc_id FROM pool)
+            """,
+            [file],
+        )
+        self._cursor.execute(
+            f"""
+            DELETE FROM {documents} WHERE doc_id IN (
+              SELECT doc_id FROM before WHERE doc_id NOT IN (SELECT doc_id FROM pool)
+              UNION ALL SELECT doc_id FROM ranked WHERE place = 1 AND (is_changed OR is_moved)
+            )
+            """
+        )
+        self._cursor.execute(
+            f"""
+            INSERT INTO {documents} ({columns})
+            SELECT {columns} FROM ranked WHERE place = 1 AND (is_changed OR is_moved)
+            """
+        )
+        if not self._keep_copies:
+            return
+        self._cursor.execute(f"DELETE FROM {copies} WHERE doc_id IN (SELECT doc_id FROM concerned)")
+        self._cursor.execute(f"INSERT INTO {copies} ({columns}) SELECT {columns} FROM ranked WHERE place > 1")
+
+    def _write_quarantine(self, *, whole: bool) -> None:
+        """Replaces what is settled by this commit: what came in well, was refused again, or went away."""
+        quarantine = self._table("quarantine")
+        settled = (
+            "true"
+            if whole
+            else "member IN (SELECT source_member FROM delivered UNION ALL SELECT member FROM refused "
+            "UNION ALL SELECT path FROM suppressed_paths)"
+        )
+        self._cursor.execute(f"DELETE FROM {quarantine} WHERE {settled}")
+        self._cursor.execute(f"INSERT INTO {quarantine} BY NAME SELECT * FROM refused")
+
+    def _record_files(self, applied: Sequence[AppliedFile], parser_version: str, changes: Changes) -> None:
+        for item in applied:
+            counted = changes if item is applied[-1] else None
+            row = {
+                "file": item.file.name,
+                "sha256": item.file.sha256,
+                "stamp": item.file.stamp,
+                "kind": item.file.kind,
+                "feed": item.file.feed,
+                "parser_version": parser_version,
+                "delivered": counted.delivered if counted else None,
+                "added": counted.added if counted else None,
+                "changed": counted.changed if counted else None,
+                "removed": counted.removed if counted else None,
+                "refused": counted.refused if counted else None,
+                "skipped": item.skipped,
+                "suppressions": item.suppressions,
+            }
+            self._cursor.execute(
+                f"""
+                INSERT INTO {self._table("applied_archives")} ({", ".join(row)}, applied_at)
+                VALUES ({", ".join("?" * len(row))}, getvariable('committed_at'))
+                """,
+                list(row.values()),
+            )
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        self._cursor.register("incoming", rows)
+        self._cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        self._cursor.unregister("incoming")
+
+    def _table(self, name: str) -> str:
+        return f"{quoted(self._dataset)}.{name}"
+
+
+#: Columns that the commit sets: a document keeps its dates as long as its content stays.
+_COMMITTED_VALUES = {
+    "first_seen": "coalesce(before.first_seen, getvariable('committed_at')) AS first_seen",
+    "changed_at": "CASE WHEN before.content_hash = pool.content_hash THEN before.changed_at "
+    "ELSE getvariable('committed_at') END AS changed_at",
+}
+
+
+def _is_suppressed(alias: str) -> str:
+    """SQL that is true for a row whose path a suppression list names, by itself or by its folder."""
+    return (
+        f"({alias}.source_member IN (SELECT path FROM suppressed_paths) OR EXISTS (SELECT 1 FROM "
+        f"suppressed_folders AS folder WHERE starts_with({alias}.source_member, folder.path || '/')))"
+    )

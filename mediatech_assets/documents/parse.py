@@ -1,0 +1,168 @@
+"""Parsing as pure work on a shard: members in, an Arrow table of rows and a list of refusals out.
+
+What belongs here: calling a dataset's parser, merging what two feeds say of one document, hashing, and
+turning whatever goes wrong into a refusal. What does not: reading archives, and writing the lake.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mediatech_assets.documents.model import Document, Member, Outcome, Refusal
+from mediatech_assets.errors import MediatechError
+from mediatech_assets.schemas import documents_schema
+
+#: Set by the commit, not by parsing.
+_COMMIT_COLUMNS = ("first_seen", "changed_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """What a worker process needs to parse one dataset; picklable.
+
+    Args:
+        parse: Gives the documents and refusals of one member.
+        merge: Joins two documents of one group that have the same id.
+        version: Version of the parser.
+        metadata_schema: The dataset's own columns.
+    """
+
+    parse: Callable[[Member], list[Outcome]]
+    merge: Callable[[Document, Document], Document]
+    version: str
+    metadata_schema: pa.Schema
+
+    @property
+    def row_schema(self) -> pa.Schema:
+        """Columns that parsing fills: those of `documents` without the ones set by the commit."""
+        schema = documents_schema(self.metadata_schema)
+        return pa.schema([field for field in schema if field.name not in _COMMIT_COLUMNS])
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedInput:
+    """A refusal with where it comes from and the bytes to look at."""
+
+    subject: str
+    reason: str
+    member: str
+    source_file: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedShard:
+    """What parsing a shard gave: rows as an Arrow table of `Parser.row_schema`, and refusals."""
+
+    rows: pa.Table
+    refusals: list[RefusedInput]
+
+
+#: Members that may give the same document, such as one sheet in two feeds.
+Group = Sequence[Member]
+
+
+def parse_shard(parser: Parser, groups: Sequence[Group]) -> ParsedShard:
+    """Parses groups of members. Bad input becomes a refusal; nothing raises, nothing is dropped."""
+    rows: list[dict[str, object]] = []
+    refusals: list[RefusedInput] = []
+    for group in groups:
+        group_rows, group_refusals = _parse_group(parser, group)
+        rows += group_rows
+        refusals += group_refusals
+    return ParsedShard(pa.Table.from_pylist(rows, schema=parser.row_schema), refusals)
+
+
+def content_hash(document: Document) -> str:
+    """SHA-256 over everything a document says, whatever file it came in."""
+    said = {
+        "metadata": dict(document.metadata),
+        "sections": [
+            [section.text, list(section.context), section.kind, dict(section.attributes)]
+            for section in document.sections
+        ],
+        "source_url": document.source_url,
+        "source_updated_at": document.source_updated_at,
+    }
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _parse_group(parser: Parser, group: Group) -> tuple[list[dict[str, object]], list[RefusedInput]]:
+    found: dict[str, tuple[Document, Member]] = {}
+    refusals: list[RefusedInput] = []
+    for member in group:
+        for outcome in _outcomes(parser, member):
+            if isinstance(outcome, Refusal):
+                refusals.append(_refused(outcome, member))
+            elif outcome.doc_id in found:
+                first, origin = found[outcome.doc_id]
+                try:
+                    found[outcome.doc_id] = (parser.merge(first, outcome), origin)
+                except MediatechError as error:
+                    refusals.append(_refused(Refusal(outcome.doc_id, str(error)), member))
+            else:
+                found[outcome.doc_id] = (outcome, member)
+    sha256 = hashlib.sha256(b"".join(hashlib.sha256(member.data).digest() for member in group)).hexdigest()
+    rows = []
+    for document, origin in found.values():
+        row = _row(parser, document, origin, sha256)
+        problem = _schema_problem(row, parser.row_schema)
+        if problem:
+            refusals.append(_refused(Refusal(document.doc_id, problem), origin))
+        else:
+            rows.append(row)
+    return rows, refusals
+
+
+def _outcomes(parser: Parser, member: Member) -> list[Outcome]:
+    try:
+        return parser.parse(member)
+    except Exception as error:  # noqa: BLE001 - a parser's own fault must not lose the rest of the batch
+        return [Refusal(member.path, f"the parser failed on it: {type(error).__name__}: {error}")]
+
+
+def _row(parser: Parser, document: Document, member: Member, sha256: str) -> dict[str, object]:
+    return {
+        **document.metadata,
+        "doc_id": document.doc_id,
+        "sections": [
+            {
+                "text": section.text,
+                "context": list(section.context),
+                "kind": section.kind,
+                "attributes": dict(section.attributes),
+            }
+            for section in document.sections
+        ],
+        "content_hash": content_hash(document),
+        "parser_version": parser.version,
+        "source_file": member.source_file,
+        "source_member": member.path,
+        "source_modified": member.modified,
+        "source_sha256": sha256,
+        "source_url": document.source_url,
+        "source_updated_at": document.source_updated_at,
+    }
+
+
+def _schema_problem(row: dict[str, object], schema: pa.Schema) -> str:
+    """Why the row does not fit the schema; empty when it does."""
+    missing = [field.name for field in schema if field.name not in row]
+    unknown = [name for name in row if name not in schema.names]
+    if missing or unknown:
+        return f"columns do not fit the schema (missing: {missing}, unknown: {unknown})"
+    if not row["doc_id"]:
+        return "the document has no identifier"
+    try:
+        pa.Table.from_pylist([row], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, ValueError, TypeError) as error:
+        return f"a value does not fit the schema: {error}"
+    return ""
+
+
+def _refused(refusal: Refusal, member: Member) -> RefusedInput:
+    return RefusedInput(refusal.subject, refusal.reason, member.path, member.source_file, member.data)
