@@ -1,0 +1,240 @@
+"""Landing: which published files to fetch, and the manifest of what we hold.
+
+What belongs here: comparing a listing with `raw_files`, fetching, verifying, recording. What does not:
+how a host is asked, or what the files say.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from mediatech_assets.errors import MediatechError, RefusedFileError, UpstreamError
+from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.progress import track
+from mediatech_assets.raw.archives import verify
+from mediatech_assets.records import PublishedFile, RawFile, file_sha256
+
+READY, UNREADABLE, STALE, WITHDRAWN = "ready", "unreadable", "stale", "withdrawn"
+
+
+class Facts(Protocol):
+    """What a host said of the file it sent."""
+
+    @property
+    def etag(self) -> str | None:
+        """ETag, when there was one."""
+        ...
+
+    @property
+    def last_modified(self) -> str | None:
+        """Last-Modified as ISO 8601 UTC, when there was one."""
+        ...
+
+
+class Downloader(Protocol):
+    """Fetches a file whole or not at all."""
+
+    def download(self, url: str, target: Path, on_bytes: Callable[[int], None]) -> Facts:
+        """Writes what lies at `url` to `target`."""
+        ...
+
+
+@dataclass(slots=True)
+class Landed:
+    """What a landing did.
+
+    Args:
+        fetched: Names of the files downloaded.
+        bytes: Bytes downloaded.
+        held: Files of the listing that are ready.
+        stale: Increments older than the stock, recorded and not fetched.
+        problems: What could not be fetched or read, each naming its file and the remedy.
+    """
+
+    fetched: list[str] = field(default_factory=list)
+    bytes: int = 0
+    held: int = 0
+    stale: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class LandingZone:
+    """The raw files of one dataset.
+
+    Args:
+        lake: The lake; the dataset's catalog is open.
+        dataset: Name of the dataset and of its catalog.
+        folder: Where its files are kept.
+    """
+
+    def __init__(self, lake: Lake, dataset: str, folder: Path) -> None:
+        self._lake = lake
+        self._dataset = dataset
+        self._folder = folder
+
+    def land(self, published: Sequence[PublishedFile], downloader: Downloader) -> Landed:
+        """Fetches what is new, in order, one row of the manifest a file.
+
+        A file that cannot be fetched or read is recorded with its reason and tried again at the next
+        landing; the others go on.
+
+        Raises:
+            UpstreamError: no file of the listing could be had, now or before.
+        """
+        landed = Landed()
+        self._withdraw(withdrawn_files(self.files(), published))
+        known = {file.name: file for file in self.files()}
+        wanted, stale = needed_files(published)
+        for file in stale:
+            landed.stale += 1
+            if file.name not in known:
+                self._record(file, STALE, reason="older than the stock: must not be applied after it")
+        for file in wanted:
+            held = known.get(file.name)
+            if held is None or not held.ready or not held.path.is_file():
+                self._fetch(file, downloader, landed)
+            elif file.kind == "snapshot":
+                self._make_newest(held, list(known.values()))
+        ready = {file.name for file in self.files() if file.ready}
+        landed.held = sum(file.name in ready for file in wanted)
+        if not ready:
+            raise UpstreamError(
+                f"nothing of {self._dataset} could be fetched: {'; '.join(landed.problems)}",
+                "mend the cause above, then run again",
+            )
+        return landed
+
+    def files(self) -> list[RawFile]:
+        """The manifest, oldest version first; of one version, the stock before increments."""
+        rows = (
+            self._lake.cursor()
+            .execute(
+                "SELECT file, kind, stamp, format, feed, sha256, url, status, reason, last_modified "
+                f"FROM {quoted(self._dataset)}.raw_files WHERE status NOT IN (?, ?) "
+                # The stamp of a snapshot may be an ETag: only the time of the download orders them.
+                "ORDER BY CASE WHEN kind <> 'snapshot' THEN stamp END, kind <> 'stock', fetched_at",
+                [STALE, WITHDRAWN],
+            )
+            .fetchall()
+        )
+        return [
+            RawFile(
+                name=name,
+                path=self._folder / name,
+                kind=kind,
+                stamp=stamp or "",
+                format=format,
+                feed=feed or "",
+                sha256=sha256 or "",
+                url=url,
+                ready=status == READY,
+                reason=reason or "",
+                last_modified=last_modified,
+            )
+            for name, kind, stamp, format, feed, sha256, url, status, reason, last_modified in rows
+        ]
+
+    def _withdraw(self, files: Sequence[RawFile]) -> None:
+        if files:
+            with self._lake.transaction(self._dataset) as cursor:
+                cursor.executemany(
+                    f"UPDATE {quoted(self._dataset)}.raw_files SET status = ?, reason = ? WHERE file = ?",
+                    [[WITHDRAWN, "no longer listed, while older files are", file.name] for file in files],
+                )
+
+    def _make_newest(self, held: RawFile, files: Sequence[RawFile]) -> None:
+        """Notes that the upstream went back to a version that we hold, so that it is the current one again."""
+        newest = [file for file in files if file.url == held.url][-1]
+        if newest.name != held.name:
+            with self._lake.transaction(self._dataset) as cursor:
+                cursor.execute(
+                    f"UPDATE {quoted(self._dataset)}.raw_files SET fetched_at = ? WHERE file = ?",
+                    [datetime.now(UTC).replace(tzinfo=None), held.name],
+                )
+
+    def _fetch(self, file: PublishedFile, downloader: Downloader, landed: Landed) -> None:
+        target = self._folder / file.name
+        incoming = target.with_name(f"incoming-{file.name}")
+        try:
+            with track(f"{self._dataset}: fetching {file.name}", file.size, "bytes") as advance:
+                facts = downloader.download(file.url, incoming, advance)
+            verify(incoming, file.format)
+        except (UpstreamError, RefusedFileError) as error:
+            incoming.unlink(missing_ok=True)
+            landed.problems.append(_naming(file, error))
+            self._record(file, UNREADABLE, reason=error.problem)
+            return
+        size, sha256 = incoming.stat().st_size, file_sha256(incoming)
+        incoming.replace(target)
+        self._record(file, READY, facts=facts, size=size, sha256=sha256)
+        landed.fetched.append(file.name)
+        landed.bytes += size
+
+    def _record(
+        self,
+        file: PublishedFile,
+        status: str,
+        *,
+        reason: str | None = None,
+        facts: Facts | None = None,
+        size: int | None = None,
+        sha256: str | None = None,
+    ) -> None:
+        table = f"{quoted(self._dataset)}.raw_files"
+        row = {
+            "file": file.name,
+            "url": file.url,
+            "feed": file.feed,
+            "kind": file.kind,
+            "format": file.format,
+            "etag": facts.etag if facts else file.etag,
+            "last_modified": facts.last_modified if facts else file.last_modified,
+            "stamp": file.stamp,
+            "size": size,
+            "sha256": sha256,
+            "fetched_at": datetime.now(UTC).replace(tzinfo=None),
+            "status": status,
+            "reason": reason,
+        }
+        columns, marks = ", ".join(row), ", ".join("?" * len(row))
+        with self._lake.transaction(self._dataset) as cursor:
+            cursor.execute(f"DELETE FROM {table} WHERE file = ?", [file.name])
+            cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
+
+
+def needed_files(published: Sequence[PublishedFile]) -> tuple[list[PublishedFile], list[PublishedFile]]:
+    """Files to hold, in order, and increments that are too old to be applied.
+
+    Of archives: the newest stock and the increments after it. An increment of the stock's own instant or
+    before is in the stock already: applied after it, it would bring old texts back. Snapshots: all.
+    """
+    stocks = [file for file in published if file.kind == "stock"]
+    if not stocks:
+        return list(published), []
+    stock = max(stocks, key=lambda file: file.stamp)
+    increments = sorted((file for file in published if file.kind == "increment"), key=lambda file: file.stamp)
+    wanted = [stock, *(file for file in increments if file.stamp > stock.stamp)]
+    return wanted, [file for file in increments if file.stamp <= stock.stamp]
+
+
+def withdrawn_files(held: Sequence[RawFile], published: Sequence[PublishedFile]) -> list[RawFile]:
+    """Archives that we hold and that the upstream has taken back.
+
+    Upstream rotates its oldest archives away: these stay valid. A file that is missing while older ones are
+    still listed was withdrawn (or the upstream is another one now): it must not be folded any more.
+    """
+    listed = {file.name for file in published}
+    newest_stock = max((file.stamp for file in published if file.kind == "stock"), default=None)
+    oldest_increment = min((file.stamp for file in published if file.kind == "increment"), default=None)
+    limits = {"stock": newest_stock, "increment": oldest_increment or newest_stock}
+    return [
+        file
+        for file in held
+        if file.name not in listed and (limit := limits.get(file.kind)) is not None and file.stamp > limit
+    ]
+
+
+def _naming(file: PublishedFile, error: MediatechError) -> str:
+    return str(error) if file.name in error.problem or file.url in error.problem else f"{file.name}: {error}"

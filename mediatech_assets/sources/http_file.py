@@ -1,0 +1,42 @@
+"""Files published whole at one address: which version is there now.
+
+What belongs here: asking a host, without a transfer, which version of a file it holds. What does not:
+fetching it, or comparing it with what we hold.
+"""
+
+import hashlib
+
+from mediatech_assets.sources.download import Upstream
+from mediatech_assets.records import PublishedFile
+
+
+def current_version(upstream: Upstream, url: str, *, name: str, format: str, feed: str) -> PublishedFile:
+    """The file that lies at `url` now.
+
+    The stamp is the time of the last change where the host gives one, else the ETag: the host of
+    travail-emploi sends no Last-Modified.
+
+    Args:
+        upstream: Where to read.
+        url: Address of the file.
+        name: Base name for its versions.
+        format: How to read it (`zip`, `json`).
+        feed: Feed of the dataset; empty when there is one.
+
+    Raises:
+        UpstreamError: the host does not answer or does not have it.
+    """
+    facts = upstream.facts(url)
+    version = facts.last_modified or facts.etag or ""
+    mark = hashlib.sha256(f"{facts.etag}|{facts.last_modified}|{facts.size}".encode()).hexdigest()[:8]
+    return PublishedFile(
+        name=f"{mark}-{name}",
+        url=url,
+        kind="snapshot",
+        stamp=version,
+        format=format,
+        feed=feed,
+        etag=facts.etag,
+        last_modified=facts.last_modified,
+        size=facts.size,
+    )
