@@ -1,0 +1,243 @@
+"""Building a release: files, card and manifest in a folder that is complete or absent.
+
+What belongs here: the release's identity, its folder and its row in `releases`. What does not: the columns
+and files (`export.py`) and the card's text (`card.py`).
+
+A release's id is the UTC date of the lake snapshot it was read from and the first eight hexadecimal digits of
+the SHA-256 over its sorted file hashes. No file holds a wall clock: the same state gives the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mediatech_assets import __version__
+from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.release.card import CardFacts, card
+from mediatech_assets.release.export import ExportedFile, ExportSpec, export, input_digest
+from mediatech_assets.records import file_sha256
+
+MANIFEST = "manifest.json"
+CARD = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that stands on disk.
+
+    Args:
+        id: Its identifier.
+        folder: Where it is.
+        rows: Rows of its files.
+        documents: Documents it was built from.
+        files: Number of Parquet files.
+        bytes: Their size.
+        new: Whether this run built it.
+    """
+
+    id: str
+    folder: Path
+    rows: int
+    documents: int
+    files: int
+    bytes: int
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSpec:
+    """What a release is made of.
+
+    Args:
+        export: What is exported.
+        card: Facts of the card; counts and dates are filled in.
+        profile: Facts of the embedding profile, for the manifest.
+        parser_version: Parser of the documents.
+        folder: Folder of the dataset's releases.
+    """
+
+    export: ExportSpec
+    card: CardFacts
+    profile: Mapping[str, Any]
+    parser_version: str
+    folder: Path
+
+
+def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
+    """The release of the lake's present state: the one that exists when nothing differs, else a new one.
+
+    Raises:
+        IncompleteVectorsError: some chunk has no vector.
+    """
+    digest = input_digest(lake, spec.export, extra=(str(sorted(spec.profile.items())), repr(spec.card)))
+    existing = _existing(lake, spec, digest)
+    if existing:
+        return existing
+    building = spec.folder / f".building-{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        return _build(lake, spec, digest, building)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _build(lake: Lake, spec: ReleaseSpec, digest: str, building: Path) -> Release:
+    dataset = spec.export.dataset
+    snapshot, day = _snapshot(lake, dataset)
+    files = export(lake, spec.export, building)
+    facts = _counted(lake, spec, files)
+    (building / CARD).write_text(card(facts, files), encoding="utf-8")
+    contents = [*files, _described(building, CARD)]
+    identity = hashlib.sha256("\n".join(sorted(file.sha256 for file in contents)).encode()).hexdigest()
+    release_id = f"{day:%Y%m%d}-{identity[:8]}"
+    manifest = _manifest(lake, spec, facts, contents, release_id, identity, snapshot)
+    (building / MANIFEST).write_text(
+        json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    folder = spec.folder / release_id
+    if folder.exists():
+        shutil.rmtree(folder)  # a run was killed after the rename and before the record
+    building.rename(folder)
+    release = Release(
+        release_id, folder, facts.rows, facts.documents, len(files), sum(file.bytes for file in files), new=True
+    )
+    _record(lake, spec, release, digest, snapshot)
+    return release
+
+
+def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
+    """The newest release, if it was built from the same inputs and still stands."""
+    row = (
+        lake.cursor()
+        .execute(
+            f"""
+            SELECT release, input_digest, manifest_sha256, rows, documents
+            FROM {quoted(spec.export.dataset)}.releases ORDER BY created_at DESC LIMIT 1
+            """
+        )
+        .fetchone()
+    )
+    if row is None or row[1] != digest:
+        return None
+    folder = spec.folder / row[0]
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or file_sha256(manifest) != row[2]:
+        return None
+    files = [file for file in json.loads(manifest.read_text("utf-8"))["files"] if file["path"] != CARD]
+    return Release(row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), new=False)
+
+
+def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFacts:
+    dataset = quoted(spec.export.dataset)
+    row = (
+        lake.cursor()
+        .execute(
+            f"""
+            SELECT (SELECT count(*) FROM {dataset}.documents),
+              (SELECT coalesce(max(left(last_modified, 10)), max(left(stamp, 8))) FROM {dataset}.raw_files
+               WHERE file IN (SELECT file FROM {dataset}.applied_archives))
+            """
+        )
+        .fetchone()
+    )
+    documents, updated = row or (0, None)
+    return replace(
+        spec.card,
+        documents=documents,
+        rows=sum(file.rows for file in files),
+        source_updated_at=_iso_day(updated),
+    )
+
+
+def _manifest(
+    lake: Lake,
+    spec: ReleaseSpec,
+    facts: CardFacts,
+    contents: list[ExportedFile],
+    release_id: str,
+    identity: str,
+    snapshot: int,
+) -> dict[str, Any]:
+    dataset = quoted(spec.export.dataset)
+    raw_files = (
+        lake.cursor()
+        .execute(
+            f"""
+            SELECT DISTINCT raw.file, raw.url, raw.sha256, raw.size, raw.stamp, raw.last_modified, raw.etag
+            FROM {dataset}.raw_files AS raw JOIN {dataset}.applied_archives AS applied USING (file)
+            ORDER BY raw.stamp, raw.file
+            """
+        )
+        .to_arrow_table()
+        .to_pylist()
+    )
+    quarantine = lake.cursor().execute(f"SELECT count(*) FROM {dataset}.quarantine").fetchone()
+    return {
+        "format": 1,
+        "dataset": spec.export.dataset,
+        "release": release_id,
+        "content_sha256": identity,
+        "code": {"mediatech-assets": __version__, "parser": spec.parser_version},
+        "lake_snapshot": snapshot,
+        "chunking": spec.export.chunking_id,
+        "profile": dict(spec.profile),
+        "documents": facts.documents,
+        "rows": facts.rows,
+        "columns": list(spec.export.columns),
+        "source_updated_at": facts.source_updated_at,
+        "raw_files": raw_files,
+        "quarantine": quarantine[0] if quarantine else 0,
+        "files": [asdict(file) for file in contents],
+    }
+
+
+def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapshot: int) -> None:
+    row = {
+        "release": release.id,
+        "profile": spec.profile["name"],
+        "input_digest": digest,
+        "manifest_sha256": file_sha256(release.folder / MANIFEST),
+        "path": f"{spec.export.dataset}/{release.id}",
+        "snapshot_id": snapshot,
+        "documents": release.documents,
+        "rows": release.rows,
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    table = f"{quoted(spec.export.dataset)}.releases"
+    with lake.transaction(spec.export.dataset) as cursor:
+        cursor.execute(f"DELETE FROM {table} WHERE release = ?", [release.id])
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(quoted(name) for name in row)}) VALUES ({', '.join('?' * len(row))})",
+            list(row.values()),
+        )
+
+
+def _snapshot(lake: Lake, dataset: str) -> tuple[int, datetime]:
+    """Number and UTC time of the newest snapshot that changed chunks or documents."""
+    row = (
+        lake.cursor()
+        .execute(
+            f"SELECT snapshot_id, snapshot_time AT TIME ZONE 'UTC' FROM ducklake_snapshots('{dataset}') "
+            "ORDER BY snapshot_id DESC LIMIT 1"
+        )
+        .fetchone()
+    )
+    return (int(row[0]), row[1]) if row else (0, datetime.now(UTC))
+
+
+def _described(folder: Path, name: str) -> ExportedFile:
+    path = folder / name
+    return ExportedFile(name, 0, path.stat().st_size, file_sha256(path))
+
+
+def _iso_day(text: str | None) -> str:
+    if text and text.isdigit():
+        return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+    return text or "inconnue"
