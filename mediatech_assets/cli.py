@@ -1,0 +1,511 @@
+"""The command line `mediatech`.
+
+What belongs here: commands, options, and how results are shown. What does not: anything that a command does.
+
+Names, options and JSON fields are a contract with scripts. With `--json`, one object goes to standard output
+and nothing else does; everything for people goes to standard error. Exit codes: 0 when everything that was
+asked for succeeded, 1 for an error, 2 for a wrong use, 3 when it was done but some input could not be used.
+"""
+
+import functools
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mediatech_assets import __version__
+from mediatech_assets.errors import ConfigurationError, MediatechError
+from mediatech_assets.layers import BUILT_LAYERS, Layer, parse_layers
+from mediatech_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from mediatech_assets.index.search import SearchAnswer
+    from mediatech_assets.orchestration.update import DatasetUpdate
+
+INPUT_REFUSED = 3
+
+_DEMO_QUESTION = "combien de jours de congés payés par an"
+
+app = typer.Typer(
+    name="mediatech",
+    help="Turns public French data into datasets for search engines and chatbots.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_out = Console()
+_err = Console(stderr=True)
+
+Datasets = Annotated[
+    str, typer.Option("--datasets", help="Datasets, comma-separated; all when not given.", show_default=False)
+]
+Upstream = Annotated[
+    str,
+    typer.Option(
+        "--upstream",
+        help="Folder or URL that stands for the upstream hosts (else MEDIATECH_UPSTREAM_BASE, else the hosts).",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    app()
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Shows errors meant for people as two lines, and ends with exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        try:
+            command(*args, **options)
+        except MediatechError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            _err.print("stopped; running the same command again goes on where it was", markup=False)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+@app.command()
+@_explained
+def demo(
+    upstream: Upstream = "",
+    live: Annotated[bool, typer.Option("--live", help="Use the real upstream hosts.")] = False,
+    datasets: Datasets = "",
+) -> None:
+    """Update, summary and a search: on the sample upstream that comes with the program, unless told otherwise.
+
+    Needs no network by default.
+
+    Examples:
+
+      mediatech demo
+
+      mediatech demo --datasets legi
+
+      mediatech demo --upstream http://127.0.0.1:8765
+    """
+    if live and upstream:
+        raise typer.BadParameter("--live and --upstream exclude each other")
+    settings = load_settings(upstream_base="" if live else _demo_upstream(upstream))
+    _say(f"upstream: {settings.upstream_base or 'the real hosts'}")
+    _say(f"everything is written below {settings.home}")
+    started = time.monotonic()
+    updates = _update(settings, _dataset_names(datasets), BUILT_LAYERS)
+    _show_summary(settings, updates)
+    _say(f"done in {time.monotonic() - started:.1f} s")
+    names = [update.dataset for update in updates if not update.errors]
+    if names:
+        _say(f"\n« {_DEMO_QUESTION} »")
+        _show_answer(_search(settings, _DEMO_QUESTION, names, "hybrid", 3))
+    _show_releases(settings, names)
+    _say("\nlook at it in Dagster:  mediatech ui")
+    _say('ask something yourself: mediatech search "comment renouveler un passeport"')
+    _leave(updates)
+
+
+@app.command()
+@_explained
+def update(
+    datasets: Datasets = "",
+    layers: Annotated[
+        str, typer.Option("--layers", help="Layers: one, a range (raw..chunks) or a list.", show_default=False)
+    ] = "",
+    upstream: Upstream = "",
+    as_json: AsJson = False,
+) -> None:
+    """Bring datasets up to date: fetch what is new and carry it through every layer, doing only what changed.
+
+    Examples:
+
+      mediatech update
+
+      mediatech update --datasets legi,travail_emploi --layers raw..chunks
+
+      mediatech update --upstream http://127.0.0.1:8765 --json
+    """
+    chosen = parse_layers(layers) if layers else BUILT_LAYERS
+    settings = load_settings(upstream_base=upstream or None)
+    updates = _update(settings, _dataset_names(datasets), chosen)
+    if as_json:
+        _print_json(
+            {
+                "succeeded": all(update.succeeded for update in updates),
+                "datasets": {
+                    update.dataset: {
+                        "run_id": update.run_id,
+                        "seconds": update.seconds,
+                        "layers": update.layers,
+                        "errors": update.errors,
+                        "problems": update.problems,
+                    }
+                    for update in updates
+                },
+            }
+        )
+    else:
+        _show_summary(settings, updates)
+    _leave(updates)
+
+
+@app.command()
+@_explained
+def status(as_json: AsJson = False) -> None:
+    """Show what each dataset holds, how far it is behind its upstream, and its release.
+
+    Examples:
+
+      mediatech status
+
+      mediatech status --json
+    """
+    found = _status(load_settings())
+    if as_json:
+        _print_json({"datasets": found})
+        return
+    _out.print(_status_table(found))
+
+
+@app.command()
+@_explained
+def search(
+    question: Annotated[str, typer.Argument(help="The question, in French.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Datasets, comma-separated; all when not given.", show_default=False)
+    ] = "",
+    mode: Annotated[str, typer.Option("--mode", help="hybrid, dense or sparse.")] = "hybrid",
+    limit: Annotated[int, typer.Option("--limit", help="Results at most.", min=1)] = 10,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Only the law in force on that day.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question and get the nearest pieces of text, with their sources.
+
+    Examples:
+
+      mediatech search "combien de jours de congés payés par an"
+
+      mediatech search "préavis de licenciement" --dataset legi --as-of 2024-01-01 --limit 5
+
+      mediatech search "L. 3141-3" --mode sparse --json
+    """
+    day = as_of.date() if as_of else None
+    answer = _search(load_settings(), question, _split(dataset), mode, limit, day)
+    if not as_json:
+        _show_answer(answer)
+        return
+    _print_json(
+        {
+            "mode": answer.mode.value,
+            "results": [
+                {
+                    "rank": result.rank,
+                    "score": result.score,
+                    "dataset": result.dataset,
+                    "doc_id": result.doc_id,
+                    "chunk_id": result.chunk_id,
+                    "title": result.title,
+                    "text": result.text,
+                    "source_url": result.source_url,
+                }
+                for result in answer.results
+            ],
+            "notes": answer.notes,
+        }
+    )
+
+
+@app.command()
+@_explained
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    as_json: AsJson = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write the rows to this Parquet file.", show_default=False)
+    ] = None,
+) -> None:
+    """Query the lake, without changing it: legi.documents, legi.chunks, legi.raw_files, legi.quarantine…
+
+    Examples:
+
+      mediatech sql "SELECT status, count(*) FROM legi.documents GROUP BY status"
+
+      mediatech sql "SELECT doc_id, title FROM service_public.documents" --json
+
+      mediatech sql "SELECT * FROM legi.chunks" --parquet chunks.parquet
+    """
+    from mediatech_assets.lake.query import run_query
+    from mediatech_assets.orchestration.platform import Platform
+
+    platform = Platform(load_settings(), read_only=True)
+    reader = run_query(platform.lake, query, platform.lake.catalogs())
+    if parquet is not None:
+        rows = _write_parquet(reader, parquet)
+        _say(f"{rows:,} rows written to {parquet}")
+    elif as_json:
+        _print_json({"rows": reader.read_all().to_pylist()})
+    else:
+        found = reader.read_all()
+        table = Table(*found.column_names)
+        for row in found.to_pylist():
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        _out.print(table, markup=False)
+
+
+@app.command()
+@_explained
+def ui(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 3000,
+) -> None:
+    """Open the Dagster UI on the same instance that every command uses (Ctrl-C ends it).
+
+    Examples:
+
+      mediatech ui
+
+      mediatech ui --port 3100
+    """
+    from mediatech_assets.orchestration.instance import prepare_dagster_home
+
+    settings = load_settings()
+    os.environ["MEDIATECH_HOME"] = str(settings.home)
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    _say(f"Dagster UI: http://{host}:{port}")
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "mediatech_assets.definitions"]
+    # The program itself becomes Dagster, so that Ctrl-C and signals reach it.
+    os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])  # noqa: S606 - no shell, our own arguments
+
+
+@app.command()
+@_explained
+def doctor(as_json: AsJson = False) -> None:
+    """Test every dependency, setting and upstream host, and say what to do about each.
+
+    Examples:
+
+      mediatech doctor
+
+      mediatech doctor --json
+    """
+    from mediatech_assets.orchestration.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json({"findings": [finding.as_json() for finding in findings]})
+    else:
+        table = Table("", "what", "found", "remedy")
+        marks = {"ok": "ok", "warning": "!", "failure": "FAILED"}
+        for finding in findings:
+            table.add_row(marks[finding.state], finding.subject, finding.found, finding.remedy)
+        _out.print(table, markup=False)
+    if any(finding.state == "failure" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _update(settings: Settings, datasets: Sequence[str], layers: Sequence[Layer]) -> list["DatasetUpdate"]:
+    """Updates datasets one after the other; one that fails does not stop the others."""
+    from mediatech_assets.definitions import build_defs
+    from mediatech_assets.orchestration.instance import dagster_instance
+    from mediatech_assets.orchestration.resources import PlatformResource
+    from mediatech_assets.orchestration.update import update_dataset
+
+    resource = PlatformResource(
+        home=str(settings.home), upstream_base=settings.upstream_base, profile=settings.profile
+    )
+    definitions = build_defs({"platform": resource})
+    updates = []
+    with _progress_shown(), dagster_instance(settings) as instance:
+        for dataset in datasets:
+            updates.append(update_dataset(definitions, instance, dataset, layers))
+            for problem in (*updates[-1].errors, *updates[-1].problems):
+                _err.print(f"{dataset}: {problem}", markup=False, highlight=False)
+    return updates
+
+
+def _status(settings: Settings) -> dict[str, dict[str, Any]]:
+    from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.status import status as figures
+
+    return figures(Platform(settings, read_only=True))
+
+
+def _search(
+    settings: Settings,
+    question: str,
+    datasets: Sequence[str],
+    mode: str,
+    limit: int,
+    day: Any = None,  # noqa: ANN401
+) -> "SearchAnswer":
+    from mediatech_assets.orchestration.platform import Platform
+
+    return Platform(settings, read_only=True).search(question, datasets, mode, limit, day)
+
+
+def _demo_upstream(upstream: str) -> str:
+    """The upstream asked for, else the sample upstream, written below the home folder."""
+    if upstream:
+        return upstream
+    from mediatech_assets.sample_upstream import build_sample_upstream
+
+    return str(build_sample_upstream(load_settings().home / "sample_upstream"))
+
+
+def _dataset_names(text: str) -> list[str]:
+    """Names of the datasets asked for.
+
+    Raises:
+        ConfigurationError: one of them does not exist.
+    """
+    from mediatech_assets.datasets.registry import all_datasets, dataset_named
+
+    return [dataset_named(name).name for name in _split(text)] or list(all_datasets())
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@contextmanager
+def _progress_shown() -> Iterator[None]:
+    """Bars and one line a layer on a terminal; timed log lines elsewhere."""
+    from mediatech_assets.console import TerminalReporter, line_handler
+    from mediatech_assets.progress import shown_by
+
+    logger = logging.getLogger("mediatech")
+    package = logging.getLogger("mediatech_assets")
+    handler = line_handler(_err)
+    for log in (logger, package):
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        log.addHandler(handler)
+    try:
+        if _err.is_terminal:
+            with TerminalReporter(_err) as reporter, shown_by(reporter):
+                yield
+        else:
+            yield
+    finally:
+        for log in (logger, package):
+            log.removeHandler(handler)
+
+
+def _show_summary(settings: Settings, updates: Sequence["DatasetUpdate"]) -> None:
+    """One line a dataset: what it holds now, and how long it took."""
+    held = _status(settings)
+    table = Table("dataset", "documents", "chunks", "vectors", "points", "seconds", "result")
+    for name in ("documents", "chunks", "vectors", "points", "seconds"):
+        next(column for column in table.columns if column.header == name).justify = "right"
+    for update in updates:
+        figures = held[update.dataset]
+        counts = (f"{figures[name]:,}" for name in ("documents", "chunks", "vectors", "points"))
+        result = "failed" if update.errors else "input refused" if update.problems else "ok"
+        table.add_row(update.dataset, *counts, f"{update.seconds:.1f}", result)
+    _err.print(table, markup=False)
+
+
+def _status_table(found: dict[str, dict[str, Any]]) -> Table:
+    table = Table(
+        "dataset", "documents", "chunks", "vectors", "points", "quarantine", "upstream", "applied", "lag", "release"
+    )
+    for name, figures in found.items():
+        counts = (f"{figures[key]:,}" for key in ("documents", "chunks", "vectors", "points", "quarantine"))
+        release = figures["release"]["id"] if figures["release"] else "-"
+        versions = (str(figures[key] or "-")[:25] for key in ("upstream", "applied"))
+        table.add_row(name, *counts, *versions, str(figures["lag"]), release)
+    return table
+
+
+def _show_answer(answer: "SearchAnswer") -> None:
+    for note in answer.notes:
+        _err.print(f"note: {note}", markup=False, highlight=False)
+    if not answer.results:
+        _out.print("nothing was found")
+    for result in answer.results:
+        _out.print(f"{result.rank}. {result.title}", style="bold", markup=False, highlight=False)
+        _out.print(
+            f"   {result.dataset} {result.doc_id}  score {result.score:.4f}", markup=False, highlight=False
+        )
+        _out.print(f"   {result.source_url}", markup=False, highlight=False, soft_wrap=True)
+        _out.print(f"   {_shortened(result.text)}", markup=False, highlight=False)
+
+
+def _show_releases(settings: Settings, datasets: Sequence[str]) -> None:
+    for name, figures in _status(settings).items():
+        if name in datasets and figures["release"]:
+            _say(f"release of {name}: {figures['release']['path']}")
+
+
+def _shortened(text: str, length: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _write_parquet(reader: Any, target: Path) -> int:  # noqa: ANN401 - pyarrow is imported late
+    import pyarrow.parquet as pq
+
+    rows = 0
+    part = target.with_name(target.name + ".part")
+    try:
+        with pq.ParquetWriter(part, reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written: {error}", "name another file") from error
+    part.replace(target)
+    return rows
+
+
+def _leave(updates: Sequence["DatasetUpdate"]) -> None:
+    if any(update.errors for update in updates):
+        raise typer.Exit(1)
+    if any(update.problems for update in updates):
+        raise typer.Exit(INPUT_REFUSED)
+
+
+def _fail(error: MediatechError) -> NoReturn:
+    _err.print(f"error: {error.problem}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    _err.print(f"  -> {error.remedy}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(1) from None
+
+
+def _say(text: str) -> None:
+    _err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,478 @@
+"""The stages put together: what each layer of a dataset does, with the settings of an installation.
+
+What belongs here: opening the lake and the engine, and calling the stage packages in the right way for a
+dataset. What does not: Dagster (see `assets.py`) and the work itself (the stage packages).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache, cached_property, partial
+from typing import Any
+
+import pyarrow as pa
+
+from mediatech_assets.chunks.build import Chunking, Chunks
+from mediatech_assets.datasets.base import Dataset, DilaFund
+from mediatech_assets.datasets.registry import all_datasets, dataset_named
+from mediatech_assets.documents.apply import Documents
+from mediatech_assets.documents.parse import Parser
+from mediatech_assets.embeddings.profiles import Profile, profile_named
+from mediatech_assets.embeddings.store import VectorStore
+from mediatech_assets.embeddings.tokens import TokenCounter
+from mediatech_assets.embeddings.work import embed_texts, query_embedder
+from mediatech_assets.errors import ConfigurationError
+from mediatech_assets.index.engine import CollectionSpec, Engine, FieldType, Filter, as_of, open_engine
+from mediatech_assets.index.search import SearchAnswer, search
+from mediatech_assets.index.sync import IndexSync
+from mediatech_assets.lake import Lake, exclusive, quoted
+from mediatech_assets.layers import Layer
+from mediatech_assets.raw.archives import read_members
+from mediatech_assets.raw.landing import LandingZone
+from mediatech_assets.records import PublishedFile, RawFile, upstream_version
+from mediatech_assets.release.build import ReleaseSpec, build_release
+from mediatech_assets.release.card import CardFacts
+from mediatech_assets.release.export import ExportSpec
+from mediatech_assets.schemas import (
+    CHUNKS,
+    RAW_FILES,
+    VECTORS,
+    column,
+    dataset_tables,
+    description_of,
+    documents_schema,
+)
+from mediatech_assets.settings import Settings
+from mediatech_assets.sources.dila_archives import list_archives
+from mediatech_assets.sources.download import Upstream, open_upstream
+from mediatech_assets.sources.http_file import current_version
+from mediatech_assets.workers import default_workers
+
+_LOG = logging.getLogger(__name__)
+
+#: The host that GitHub sends raw files from, after a redirect.
+_REDIRECT_HOSTS = {"github.com": ("raw.githubusercontent.com",)}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What materialising one layer of one dataset did.
+
+    Args:
+        layer: The layer.
+        rows: Rows that the layer holds now.
+        added: Rows that were not there before.
+        changed: Rows that are others than before.
+        removed: Rows that went away.
+        seconds: Wall time.
+        bytes: Bytes fetched or written, where that means something.
+        facts: Further facts worth showing, by name.
+        problems: Inputs that could not be used, each naming its file and the remedy.
+        refused: Inputs sent to quarantine by this run.
+        columns: Schema of the rows.
+    """
+
+    layer: Layer
+    rows: int
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+    refused: int = 0
+    columns: pa.Schema | None = None
+
+
+class Platform:
+    """One installation: its settings, its lake, its active profile.
+
+    Args:
+        settings: The settings.
+        read_only: Only look: the lake is attached for reading.
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        self.settings = settings
+        self.lake = Lake(
+            settings.lake_folder,
+            settings.locks_folder,
+            memory_limit=settings.memory_limit,
+            threads=settings.duckdb_threads,
+            read_only=read_only,
+        )
+
+    def close(self) -> None:
+        """Lets go of the lake."""
+        self.lake.close()
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The active embedding profile."""
+        return profile_named(self.settings.profile)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The vector engine."""
+        return open_engine(self.settings.index_engine, self.settings.index_folder)
+
+    @property
+    def workers(self) -> int:
+        """Worker processes to use."""
+        return self.settings.workers or default_workers()
+
+    def materialise(self, dataset_name: str, layer: Layer) -> LayerReport:
+        """Brings one layer of a dataset up to date with the layer before it.
+
+        One process at a time works on a dataset.
+
+        Raises:
+            MediatechError: what went wrong, with the remedy; what was committed before stays.
+        """
+        dataset = dataset_named(dataset_name)
+        locks, wait = self.settings.locks_folder, self.settings.lock_timeout
+        with exclusive(locks, f"dataset-{dataset.name}", f"making its {layer.value}", wait):
+            self.open(dataset)
+            started = time.monotonic()
+            report = self._work_of(layer)(dataset)
+            report = replace(report, seconds=round(time.monotonic() - started, 3))
+        _LOG.info(
+            "%s %s: %s rows (+%s ~%s -%s) in %.1f s",
+            dataset.name, layer.value, f"{report.rows:,}", report.added, report.changed, report.removed,
+            report.seconds,
+        )  # fmt: skip
+        return report
+
+    def open(self, dataset: Dataset) -> None:
+        """Opens the catalogs that the dataset's layers use."""
+        self.lake.open(dataset.name, dataset_tables(dataset.metadata_schema))
+        self.store.open()
+
+    @property
+    def store(self) -> VectorStore:
+        """The vectors of the active profile."""
+        return VectorStore(self.lake, self.profile)
+
+    def published(self, dataset: Dataset) -> list[PublishedFile]:
+        """What the upstream of a dataset offers now.
+
+        Raises:
+            UpstreamError: the upstream cannot be read.
+        """
+        with self._upstream(dataset) as upstream:
+            return _published(upstream, dataset)
+
+    def landing(self, dataset: Dataset) -> LandingZone:
+        """The raw files of a dataset."""
+        return LandingZone(self.lake, dataset.name, self.settings.raw_folder / dataset.name)
+
+    def documents(self, dataset: Dataset) -> Documents:
+        """The documents of a dataset."""
+        return Documents(
+            lake=self.lake,
+            dataset=dataset.name,
+            parser=Parser(dataset.parse, dataset.merge, dataset.parser_version, dataset.metadata_schema),
+            wants=dataset.wants,
+            read_members=_read_raw_file,
+            workers=self.workers,
+            quarantine_bytes=self.settings.quarantine_bytes,
+        )
+
+    def chunking(self, dataset: Dataset) -> Chunking:
+        """How the dataset's documents are split for the active profile."""
+        published = set(dataset.published_columns) | set(dataset.filters)
+        own = [name for name in dataset.metadata_schema.names if name in published]
+        return Chunking(
+            tokenizer=self.profile.tokenizer,
+            size=self.profile.chunk_tokens,
+            passage_prefix=self.profile.passage_prefix,
+            counter=partial(_counter, self.profile.name),
+            heading=dataset.heading,
+            hashed_columns=(*own, "source_url", "source_updated_at"),
+        )
+
+    def index(self, dataset: Dataset) -> IndexSync:
+        """The dataset's collection of the active profile."""
+        return IndexSync(
+            lake=self.lake,
+            engine=self.engine,
+            dataset=dataset.name,
+            chunking_id=self.chunking(dataset).id,
+            vectors=self.store.table,
+            spec=CollectionSpec(
+                vector=self.profile.model_id,
+                dimensions=self.profile.dimensions,
+                fields={name: _field_type(name) for name in dataset.filters},
+            ),
+        )
+
+    def search(
+        self, question: str, datasets: Sequence[str], mode: str, limit: int, day: date | None = None
+    ) -> SearchAnswer:
+        """Answers a question from the indexes; see `index.search.search`.
+
+        Args:
+            question: In French.
+            datasets: Names; all that have an index when empty.
+            mode: `hybrid`, `dense` or `sparse`.
+            limit: Results at most.
+            day: Only versions of the law in force on that day, in datasets whose documents have such dates.
+        """
+        known = all_datasets()
+        chosen = [dataset_named(name) for name in datasets] or list(known.values())
+        if not datasets:
+            indexed = [dataset for dataset in chosen if self.engine.collection_for(dataset.name)]
+            chosen = indexed or chosen
+        filters: dict[str, Sequence[Filter]] = {}
+        if day is not None:
+            dated = [dataset for dataset in chosen if {"start_date", "end_date"} <= set(dataset.filters)]
+            if not dated:
+                raise ConfigurationError(
+                    f"none of {', '.join(dataset.name for dataset in chosen)} has dates of force",
+                    "use --as-of with --dataset legi",
+                )
+            chosen = dated
+            filters = {dataset.name: as_of(day) for dataset in dated}
+        names = [dataset.name for dataset in chosen]
+        return search(self.engine, question, names, query_embedder(self.profile), mode, limit, filters)
+
+    def _work_of(self, layer: Layer) -> Callable[[Dataset], LayerReport]:
+        return {
+            Layer.RAW: self._raw,
+            Layer.DOCUMENTS: self._documents,
+            Layer.CHUNKS: self._chunks,
+            Layer.EMBEDDINGS: self._embeddings,
+            Layer.INDEX: self._index,
+            Layer.RELEASE: self._release,
+        }[layer]
+
+    def _raw(self, dataset: Dataset) -> LayerReport:
+        with self._upstream(dataset) as upstream:
+            published = _published(upstream, dataset)
+            landed = self.landing(dataset).land(published, upstream)
+        return LayerReport(
+            Layer.RAW,
+            rows=landed.held,
+            added=len(landed.fetched),
+            bytes=landed.bytes,
+            facts={
+                "upstream version": upstream_version(published),
+                "newest published": max(file.stamp for file in published),
+                "ignored as older than the stock": landed.stale,
+            },
+            problems=landed.problems,
+            columns=RAW_FILES,
+        )
+
+    def _documents(self, dataset: Dataset) -> LayerReport:
+        files = self.landing(dataset).files()
+        if not files:
+            raise ConfigurationError(
+                f"nothing of {dataset.name} was fetched yet", f"run `mediatech update --datasets {dataset.name}`"
+            )
+        applied = self.documents(dataset).apply(files)
+        return LayerReport(
+            Layer.DOCUMENTS,
+            rows=self.count(dataset.name, "documents"),
+            added=applied.changes.added,
+            changed=applied.changes.changed,
+            removed=applied.changes.removed,
+            facts={
+                "files applied": ", ".join(applied.files) or "none",
+                "lag": len(applied.pending),
+                "quarantine": self.count(dataset.name, "quarantine"),
+            },
+            problems=applied.problems,
+            refused=applied.changes.refused,
+            columns=documents_schema(dataset.metadata_schema),
+        )
+
+    def _chunks(self, dataset: Dataset) -> LayerReport:
+        chunks = Chunks(self.lake, dataset.name, self.chunking(dataset), self.workers)
+        changes = chunks.update()
+        return LayerReport(
+            Layer.CHUNKS,
+            rows=chunks.count(),
+            added=changes.added,
+            changed=changes.changed,
+            removed=changes.removed,
+            facts={"documents split": changes.documents, "chunking": chunks.chunking.id},
+            columns=CHUNKS,
+        )
+
+    def _embeddings(self, dataset: Dataset) -> LayerReport:
+        chunking = self.chunking(dataset)
+        started = time.monotonic()
+        added = self.store.fill(
+            dataset.name, chunking.id, partial(embed_texts, self.profile, workers=self.workers)
+        )
+        seconds = time.monotonic() - started
+        return LayerReport(
+            Layer.EMBEDDINGS,
+            rows=self.store.count(dataset.name, chunking.id),
+            added=added,
+            facts={
+                "profile": self.profile.name,
+                "model": f"{self.profile.model_id} ({self.profile.revision})",
+                "texts a second": round(added / seconds, 1) if added else 0.0,
+            },
+            columns=VECTORS,
+        )
+
+    def _index(self, dataset: Dataset) -> LayerReport:
+        index = self.index(dataset)
+        changes = index.update()
+        problems = (
+            [f"{changes.without_vector:,} chunks have no vector yet: run the embeddings layer"]
+            if changes.without_vector
+            else []
+        )
+        return LayerReport(
+            Layer.INDEX,
+            rows=index.count(),
+            added=changes.upserted,
+            removed=changes.deleted,
+            facts={"collection": changes.collection, "rebuilt": str(changes.rebuilt).lower()},
+            problems=problems,
+        )
+
+    def _release(self, dataset: Dataset) -> LayerReport:
+        release = build_release(self.lake, self._release_spec(dataset))
+        return LayerReport(
+            Layer.RELEASE,
+            rows=release.rows,
+            added=release.rows if release.new else 0,
+            bytes=release.bytes,
+            facts={
+                "release": release.id,
+                "path": str(release.folder),
+                "files": release.files,
+                "documents": release.documents,
+                "new": str(release.new).lower(),
+            },
+            columns=self._published_schema(dataset),
+        )
+
+    def _release_spec(self, dataset: Dataset) -> ReleaseSpec:
+        profile = self.profile
+        export = ExportSpec(
+            dataset=dataset.name,
+            published_name=dataset.published_name,
+            published_columns=dataset.published_columns,
+            chunking_id=self.chunking(dataset).id,
+            vectors=self.store.table,
+            vector_column=f"embeddings_{profile.slug}",
+            rows_per_file=self.settings.rows_per_file,
+            release_table=dataset.release_table,
+            release_table_columns=dataset.release_table_columns,
+        )
+        return ReleaseSpec(
+            export=export,
+            card=CardFacts(
+                published_name=dataset.published_name,
+                title=dataset.title,
+                description=dataset.description,
+                producer=dataset.producer,
+                homepage=dataset.homepage,
+                source_updated_at="",
+                documents=0,
+                rows=0,
+                model=profile.model_id,
+                revision=profile.revision,
+                dimensions=profile.dimensions,
+                vector_column=export.vector_column,
+                chunk_tokens=profile.chunk_tokens,
+                columns={field.name: description_of(field) for field in self._published_schema(dataset)},
+                tables=dataset.release_table is not None,
+            ),
+            profile={
+                "name": profile.name,
+                "model": profile.model_id,
+                "revision": profile.revision,
+                "dimensions": profile.dimensions,
+                "fingerprint": profile.fingerprint,
+                "chunk_tokens": profile.chunk_tokens,
+            },
+            parser_version=dataset.parser_version,
+            folder=self.settings.releases_folder / dataset.name,
+        )
+
+    def _published_schema(self, dataset: Dataset) -> pa.Schema:
+        """Columns of a release with their descriptions, in order."""
+        fields = {field.name: field for field in (*CHUNKS, *documents_schema(dataset.metadata_schema))}
+        vector = f"embeddings_{self.profile.slug}"
+        fields[vector] = column(
+            vector, pa.string(), f"Vector of chunk_text by {self.profile.model_id}, a JSON list of numbers."
+        )
+        names = ("chunk_id", "doc_id", "chunk_index", "chunk_xxh64", *dataset.published_columns, "chunk_text", vector)
+        return pa.schema([fields[name] for name in (*names, "source_url", "source_updated_at")])
+
+    def count(self, dataset: str, table: str) -> int:
+        """Rows of a table of the dataset's catalog."""
+        row = self.lake.cursor().execute(f"SELECT count(*) FROM {quoted(dataset)}.{quoted(table)}").fetchone()
+        return int(row[0]) if row else 0
+
+    def sample(self, dataset: str, layer: Layer, rows: int) -> list[dict[str, Any]]:
+        """A few rows of a layer's table, long values shortened, for people to look at."""
+        table = {
+            Layer.RAW: f"{quoted(dataset)}.raw_files",
+            Layer.DOCUMENTS: f"{quoted(dataset)}.documents",
+            Layer.CHUNKS: f"{quoted(dataset)}.chunks",
+        }.get(layer)
+        if table is None:
+            return []
+        found = self.lake.cursor().execute(f"SELECT * FROM {table} LIMIT {int(rows)}").to_arrow_table()
+        return [{name: _short(value) for name, value in row.items()} for row in found.to_pylist()]
+
+    @contextmanager
+    def _upstream(self, dataset: Dataset) -> Iterator[Upstream]:
+        settings = self.settings
+        with open_upstream(
+            settings.upstream_base,
+            upstream_hosts(dataset) | {host.strip() for host in settings.allowed_hosts.split(",") if host.strip()},
+            timeout=settings.http_timeout,
+            attempts=settings.http_attempts,
+            user_agent=settings.user_agent,
+        ) as upstream:
+            yield upstream
+
+
+def upstream_hosts(dataset: Dataset) -> set[str]:
+    """Hosts that the dataset is read from, redirects included."""
+    source = dataset.source
+    urls = [source.listing_url] if isinstance(source, DilaFund) else [file.url for file in source.files]
+    hosts = {url.split("/")[2] for url in urls}
+    return hosts | {extra for host in hosts for extra in _REDIRECT_HOSTS.get(host, ())}
+
+
+def _published(upstream: Upstream, dataset: Dataset) -> list[PublishedFile]:
+    source = dataset.source
+    if isinstance(source, DilaFund):
+        return list_archives(upstream, source.listing_url, source.fund)
+    return [
+        current_version(upstream, file.url, name=file.filename, format=file.format, feed=file.feed)
+        for file in source.files
+    ]
+
+
+def _read_raw_file(file: RawFile) -> Iterator[Any]:
+    return read_members(file.path, file.format)
+
+
+@cache
+def _counter(profile_name: str) -> TokenCounter:
+    """The token counter of this process, loaded once."""
+    return TokenCounter(profile_named(profile_name))
+
+
+def _field_type(name: str) -> FieldType:
+    return FieldType.DATETIME if name.endswith("_date") else FieldType.KEYWORD
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
