@@ -95,7 +95,6 @@ def demo(
     Needs no network by default.
 
     Examples:
-
       mediatech demo
 
       mediatech demo --datasets legi
@@ -126,7 +125,8 @@ def demo(
 def update(
     datasets: Datasets = "",
     layers: Annotated[
-        str, typer.Option("--layers", help="Layers: one, a range (raw..chunks) or a list.", show_default=False)
+        str,
+        typer.Option("--layers", help="Layers: one, a range (raw..chunks) or a list.", show_default=False),
     ] = "",
     upstream: Upstream = "",
     as_json: AsJson = False,
@@ -134,7 +134,6 @@ def update(
     """Bring datasets up to date: fetch what is new and carry it through every layer, doing only what changed.
 
     Examples:
-
       mediatech update
 
       mediatech update --datasets legi,travail_emploi --layers raw..chunks
@@ -171,7 +170,6 @@ def status(as_json: AsJson = False) -> None:
     """Show what each dataset holds, how far it is behind its upstream, and its release.
 
     Examples:
-
       mediatech status
 
       mediatech status --json
@@ -188,20 +186,22 @@ def status(as_json: AsJson = False) -> None:
 def search(
     question: Annotated[str, typer.Argument(help="The question, in French.")],
     dataset: Annotated[
-        str, typer.Option("--dataset", help="Datasets, comma-separated; all when not given.", show_default=False)
+        str,
+        typer.Option("--dataset", help="Datasets, comma-separated; all when not given.", show_default=False),
     ] = "",
     mode: Annotated[str, typer.Option("--mode", help="hybrid, dense or sparse.")] = "hybrid",
     limit: Annotated[int, typer.Option("--limit", help="Results at most.", min=1)] = 10,
     as_of: Annotated[
         datetime | None,
-        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Only the law in force on that day.", show_default=False),
+        typer.Option(
+            "--as-of", formats=["%Y-%m-%d"], help="Only the law in force on that day.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a question and get the nearest pieces of text, with their sources.
 
     Examples:
-
       mediatech search "combien de jours de congés payés par an"
 
       mediatech search "préavis de licenciement" --dataset legi --as-of 2024-01-01 --limit 5
@@ -240,13 +240,13 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
     as_json: AsJson = False,
     parquet: Annotated[
-        Path | None, typer.Option("--parquet", help="Write the rows to this Parquet file.", show_default=False)
+        Path | None,
+        typer.Option("--parquet", help="Write the rows to this Parquet file.", show_default=False),
     ] = None,
 ) -> None:
-    """Query the lake, without changing it: legi.documents, legi.chunks, legi.raw_files, legi.quarantine…
+    """Query the lake, without changing it: legi.documents, legi.chunks, legi.raw_files, legi.quarantine and others.
 
     Examples:
-
       mediatech sql "SELECT status, count(*) FROM legi.documents GROUP BY status"
 
       mediatech sql "SELECT doc_id, title FROM service_public.documents" --json
@@ -280,7 +280,6 @@ def ui(
     """Open the Dagster UI on the same instance that every command uses (Ctrl-C ends it).
 
     Examples:
-
       mediatech ui
 
       mediatech ui --port 3100
@@ -302,7 +301,6 @@ def doctor(as_json: AsJson = False) -> None:
     """Test every dependency, setting and upstream host, and say what to do about each.
 
     Examples:
-
       mediatech doctor
 
       mediatech doctor --json
@@ -430,12 +428,21 @@ def _show_summary(settings: Settings, updates: Sequence["DatasetUpdate"]) -> Non
         counts = (f"{figures[name]:,}" for name in ("documents", "chunks", "vectors", "points"))
         result = "failed" if update.errors else "input refused" if update.problems else "ok"
         table.add_row(update.dataset, *counts, f"{update.seconds:.1f}", result)
-    _err.print(table, markup=False)
+    _out.print(table, markup=False)
 
 
 def _status_table(found: dict[str, dict[str, Any]]) -> Table:
     table = Table(
-        "dataset", "documents", "chunks", "vectors", "points", "quarantine", "upstream", "applied", "lag", "release"
+        "dataset",
+        "documents",
+        "chunks",
+        "vectors",
+        "points",
+        "quarantine",
+        "upstream",
+        "applied",
+        "lag",
+        "release",
     )
     for name, figures in found.items():
         counts = (f"{figures[key]:,}" for key in ("documents", "chunks", "vectors", "points", "quarantine"))
@@ -500,7 +507,7 @@ def _fail(error: MediatechError) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    _err.print(text, markup=False, highlight=False, soft_wrap=True)
+    _out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_json(value: object) -> None:

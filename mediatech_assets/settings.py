@@ -48,17 +48,27 @@ class Settings(BaseSettings):
         description="User agent sent to upstream hosts.",
     )
     http_timeout: float = Field(default=30.0, gt=0, description="Seconds without an answer before a retry.")
-    http_attempts: int = Field(default=4, ge=1, le=20, description="Attempts for each request to an upstream.")
+    http_attempts: int = Field(
+        default=4, ge=1, le=20, description="Attempts for each request to an upstream."
+    )
     profile: str = Field(default="use", description="Active embedding profile.")
     workers: int = Field(
         default=0, ge=0, description="Worker processes for parsing, splitting and embedding. 0: one a core."
     )
-    model_device: str = Field(default="", description="Device of sentence-transformers models. Empty: automatic.")
+    model_device: str = Field(
+        default="", description="Device of sentence-transformers models. Empty: automatic."
+    )
+    model_folder: str = Field(
+        default="",
+        description="Folder that holds a sentence-transformers model. Empty: the local Hugging Face cache.",
+    )
     index_engine: Literal["edge"] = Field(default="edge", description="Vector engine.")
     lock_timeout: float = Field(
         default=60.0, ge=0, description="Seconds to wait for another process that works on the same dataset."
     )
-    memory_limit: str = Field(default="1GB", description="Memory that DuckDB may use before it spills to disk.")
+    memory_limit: str = Field(
+        default="1GB", description="Memory that DuckDB may use before it spills to disk."
+    )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads that DuckDB uses.")
     quarantine_bytes: int = Field(
         default=65_536, ge=0, description="Bytes of a refused input that are kept in the quarantine table."

@@ -68,7 +68,7 @@ class DuplicateDocumentError(MediatechError):
 def refuse_duplicates(first: Document, second: Document) -> Document:
     """The default merge: an id that comes twice is an error of the upstream."""
     raise DuplicateDocumentError(
-        f"document {first.doc_id} is published twice in the same snapshot",
+        f"document {first.doc_id} is published twice in the same snapshot: {first.source_url}, {second.source_url}",
         "the first one is kept; report the duplicate to the publisher",
     )
 

@@ -29,6 +29,7 @@ from mediatech_assets.datasets.base import Dataset, DilaFund
 from mediatech_assets.documents.markup import element_text, line_text, one_line
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
 from mediatech_assets.documents.xml import UnreadableXml, parse_xml
+from mediatech_assets.schemas import column
 
 _WANTED = re.compile(r"(?:^|/)article/(?:.*/)?LEGIARTI[^/]*\.xml$")
 _ARTICLE_ID = re.compile(r"LEGIARTI\d{12}")
@@ -39,20 +40,21 @@ _OPEN_DATE = "2999-01-01"
 #: Longest table name that PostgreSQL and the published folders keep whole.
 _LONGEST_TABLE_NAME = 63
 
-_TEXT_COLUMNS = (
-    "nature",
-    "category",
-    "ministry",
-    "status",
-    "title",
-    "full_title",
-    "subtitles",
-    "number",
-    "start_date",
-    "end_date",
-    "nota",
-    "links",
+_PUBLISHED = (
+    column("nature", pa.string(), "Nature of the document: always « Article »."),
+    column("category", pa.string(), "Nature of the text that holds the article: CODE, LOI, DECRET…"),
+    column("ministry", pa.string(), "Ministry that issued the text, when it is known."),
+    column("status", pa.string(), "Legal state of the version: VIGUEUR, ABROGE, MODIFIE…"),
+    column("title", pa.string(), "Short title of the text, in force when the version begins."),
+    column("full_title", pa.string(), "Full title of the text, in force when the version begins."),
+    column("subtitles", pa.string(), "Section path in the text, outermost first, separated by « > »."),
+    column("number", pa.string(), "Number of the article, as published."),
+    column("start_date", pa.string(), "First day of the version, ISO (2222-02-22: fixed later)."),
+    column("end_date", pa.string(), "Day after the last one, ISO (2999-01-01: no end)."),
+    column("nota", pa.string(), "Notes on the article."),
+    column("links", pa.string(), "Links to other texts, a JSON list."),
 )
+_PUBLISHED_NAMES = tuple(field.name for field in _PUBLISHED)
 
 
 def wants(path: str) -> bool:
@@ -214,8 +216,14 @@ DATASET = Dataset(
     wants=wants,
     parse=parse,
     parser_version="1",
-    metadata_schema=pa.schema([(name, pa.string()) for name in (*_TEXT_COLUMNS, "text_cid", "text_id")]),
-    published_columns=(*_TEXT_COLUMNS, "text"),
+    metadata_schema=pa.schema(
+        [
+            *_PUBLISHED,
+            column("text_cid", pa.string(), "Common identifier of the text."),
+            column("text_id", pa.string(), "Identifier of the text's version whose title is used."),
+        ]
+    ),
+    published_columns=(*_PUBLISHED_NAMES, "text"),
     heading=heading,
     release_table=release_table,
     release_table_columns=("category", "title", "full_title", "text_cid"),

@@ -42,6 +42,7 @@ from mediatech_assets.datasets.base import Dataset, Snapshot, SnapshotFile
 from mediatech_assets.documents.markup import Role, TextBuilder, element_text, line_text, one_line
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
 from mediatech_assets.documents.xml import UnreadableXml, local_name, parse_xml
+from mediatech_assets.schemas import column
 
 PART, PRO = "part", "pro"
 
@@ -362,17 +363,18 @@ def _first_text(element: etree._Element, path: str) -> str:
     return next(iter(_texts(element, path)), "")
 
 
-_PUBLISHED_METADATA = (
-    "audience",
-    "theme",
-    "title",
-    "surtitle",
-    "source",
-    "introduction",
-    "url",
-    "related_questions",
-    "web_services",
+_PUBLISHED = (
+    column("audience", pa.string(), "Whom the sheet is for, separated by commas."),
+    column("theme", pa.string(), "Theme of the sheet."),
+    column("title", pa.string(), "Title."),
+    column("surtitle", pa.string(), "Kind of sheet as shown above the title."),
+    column("source", pa.string(), "Name of the source: always « service-public »."),
+    column("introduction", pa.string(), "Introduction of the sheet."),
+    column("url", pa.string(), "Page of the sheet."),
+    column("related_questions", pa.string(), "Questions that lead to other sheets, a JSON list."),
+    column("web_services", pa.string(), "Online services and forms, a JSON list."),
 )
+_PUBLISHED_NAMES = tuple(field.name for field in _PUBLISHED)
 
 DATASET = Dataset(
     name="service_public",
@@ -394,14 +396,14 @@ DATASET = Dataset(
     parser_version="1",
     metadata_schema=pa.schema(
         [
-            *((name, pa.string()) for name in _PUBLISHED_METADATA),
-            ("kind", pa.string()),
-            ("feeds", pa.list_(pa.string())),
-            ("source_text_sha256", pa.string()),
-            ("date", pa.string()),
+            *_PUBLISHED,
+            column("kind", pa.string(), "Type of the publication, as published."),
+            column("feeds", pa.list_(pa.string()), "Feeds that hold the sheet: part, pro."),
+            column("source_text_sha256", pa.string(), "SHA-256 of the source's text by feed, a JSON object."),
+            column("date", pa.string(), "ISO date of the last change."),
         ]
     ),
-    published_columns=(*_PUBLISHED_METADATA, "context", "text"),
+    published_columns=(*_PUBLISHED_NAMES, "context", "text"),
     heading=heading,
     merge=merge,
     filters=("audience", "theme", "kind"),

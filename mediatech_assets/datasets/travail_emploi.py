@@ -32,10 +32,19 @@ from mediatech_assets.documents.model import (
     Section,
     strip_marks,
 )
+from mediatech_assets.schemas import column
 
 _URL = "https://github.com/SocialGouv/fiches-travail-data/raw/master/data/fiches-travail.json"
 
-_COLUMNS = ("title", "surtitle", "source", "introduction", "date", "url")
+_PUBLISHED = (
+    column("title", pa.string(), "Title."),
+    column("surtitle", pa.string(), "Kind of sheet: always « Travail-Emploi »."),
+    column("source", pa.string(), "Name of the source: always « travail-emploi »."),
+    column("introduction", pa.string(), "Introduction of the sheet."),
+    column("date", pa.string(), "ISO date of the last change."),
+    column("url", pa.string(), "Page of the sheet."),
+)
+_PUBLISHED_NAMES = tuple(field.name for field in _PUBLISHED)
 
 
 class _FieldError(ValueError):
@@ -198,9 +207,13 @@ DATASET = Dataset(
     parse=parse,
     parser_version="1",
     metadata_schema=pa.schema(
-        [(name, pa.string()) for name in (*_COLUMNS, "description", "source_text_sha256")]
+        [
+            *_PUBLISHED,
+            column("description", pa.string(), "Short description."),
+            column("source_text_sha256", pa.string(), "SHA-256 of the source's text."),
+        ]
     ),
-    published_columns=(*_COLUMNS, "context", "text"),
+    published_columns=(*_PUBLISHED_NAMES, "context", "text"),
     heading=heading,
     filters=("date",),
 )

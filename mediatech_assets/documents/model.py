@@ -1,14 +1,14 @@
-"""The typed document that crosses every stage, and its plain text.
+r"""The typed document that crosses every stage, and its plain text.
 
 What belongs here: the shape of a member of an upstream file, of a parsed document and of a refused input,
 and the rule that turns a document back into the upstream's own words. What does not: how any source is
-parsed (see `datasets/`) or stored (see `schemas.py` and `documents/fold.py`).
+parsed (see `datasets/`) or stored (see `schemas.py` and `commit.py`).
 
 Text conventions, on which `plain_text` relies: parsers collapse every white space of the source to single
 spaces and newlines, so **a tab never comes from a source**. The marks that we add carry one:
 
-* list item: `-\\titem` or `1.\\titem`, nested items indented by two spaces a level;
-* table row: `|\\tcell\\t|\\tcell\\t|`, the header's rule being a line `|---|---|` without tabs.
+* list item: `-\titem` or `1.\titem`, nested items indented by two spaces a level;
+* table row: `|\tcell\t|\tcell\t|`, the header's rule being a line `|---|---|` without tabs.
 """
 
 import re

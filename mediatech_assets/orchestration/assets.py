@@ -151,7 +151,10 @@ def _check_results(report: LayerReport) -> list[dg.AssetCheckResult]:
     results = {
         "files_readable": (not report.problems, problems),
         "up_to_date": (not report.problems and not report.facts.get("lag"), problems),
-        "nothing_refused": (not report.refused, {"refused now": report.refused, "in quarantine": quarantined}),
+        "nothing_refused": (
+            not report.refused,
+            {"refused now": report.refused, "in quarantine": quarantined},
+        ),
         "complete": (not report.problems, problems),
     }
     return [

@@ -15,7 +15,6 @@ from typing import Literal
 
 from mediatech_assets.datasets.base import Dataset
 from mediatech_assets.datasets.registry import all_datasets
-from mediatech_assets.embeddings.work import query_embedder
 from mediatech_assets.errors import ConfigurationError, MediatechError
 from mediatech_assets.lake import Lake
 from mediatech_assets.orchestration.platform import Platform
@@ -65,10 +64,7 @@ def examine() -> list[Finding]:
 
 
 def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("failure", "Python", found, "install Python 3.11 or newer")
-    return Finding("ok", "Python", found)
+    return Finding("ok", "Python", f"{'.'.join(map(str, sys.version_info[:3]))} ({sys.executable})")
 
 
 def _package(name: str) -> Finding:
@@ -111,7 +107,9 @@ def _disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(settings.home if settings.home.exists() else Path.cwd()).free
     found = f"{free / 1e9:.0f} GB free"
     if free < _FREE_BYTES:
-        return Finding("warning", "disk", found, "the nine datasets need more: free some, or move MEDIATECH_HOME")
+        return Finding(
+            "warning", "disk", found, "the nine datasets need more: free some, or move MEDIATECH_HOME"
+        )
     return Finding("ok", "disk", found)
 
 
@@ -130,7 +128,7 @@ def _lake(settings: Settings) -> str:
 
 
 def _model(platform: Platform) -> str:
-    vector = query_embedder(platform.profile)("quelle est la durée du congé annuel ?")
+    vector = platform.embed_query("quelle est la durée du congé annuel ?")
     return f"profile {platform.profile.name}: {platform.profile.model_id}, {len(vector)} dimensions"
 
 

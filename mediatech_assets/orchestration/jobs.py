@@ -4,6 +4,7 @@ What belongs here: which assets run together, and with which executor. What does
 """
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from mediatech_assets.datasets.base import Dataset
 
@@ -13,7 +14,7 @@ def update_job_name(dataset: str) -> str:
     return f"update_{dataset}"
 
 
-def update_job(dataset: Dataset) -> object:
+def update_job(dataset: Dataset) -> UnresolvedAssetJobDefinition:
     """The job that brings every layer of a dataset up to date, in order.
 
     In one process: the layers follow each other, so processes would only cost their start; what is parallel

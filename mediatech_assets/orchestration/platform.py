@@ -13,6 +13,7 @@ from datetime import date
 from functools import cache, cached_property, partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mediatech_assets.chunks.build import Chunking, Chunks
@@ -20,6 +21,7 @@ from mediatech_assets.datasets.base import Dataset, DilaFund
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
 from mediatech_assets.documents.apply import Documents
 from mediatech_assets.documents.parse import Parser
+from mediatech_assets.embeddings.backends import BackendOptions
 from mediatech_assets.embeddings.profiles import Profile, profile_named
 from mediatech_assets.embeddings.store import VectorStore
 from mediatech_assets.embeddings.tokens import TokenCounter
@@ -119,6 +121,16 @@ class Platform:
     def engine(self) -> Engine:
         """The vector engine."""
         return open_engine(self.settings.index_engine, self.settings.index_folder)
+
+    @property
+    def backend_options(self) -> BackendOptions:
+        """Where models run and come from."""
+        return BackendOptions(device=self.settings.model_device, model_folder=self.settings.model_folder)
+
+    @cached_property
+    def embed_query(self) -> Callable[[str], np.ndarray]:
+        """Gives the vector of a question; loads the model at first use."""
+        return query_embedder(self.profile, self.backend_options)
 
     @property
     def workers(self) -> int:
@@ -238,7 +250,7 @@ class Platform:
             chosen = dated
             filters = {dataset.name: as_of(day) for dataset in dated}
         names = [dataset.name for dataset in chosen]
-        return search(self.engine, question, names, query_embedder(self.profile), mode, limit, filters)
+        return search(self.engine, question, names, self.embed_query, mode, limit, filters)
 
     def _work_of(self, layer: Layer) -> Callable[[Dataset], LayerReport]:
         return {
@@ -272,7 +284,8 @@ class Platform:
         files = self.landing(dataset).files()
         if not files:
             raise ConfigurationError(
-                f"nothing of {dataset.name} was fetched yet", f"run `mediatech update --datasets {dataset.name}`"
+                f"nothing of {dataset.name} was fetched yet",
+                f"run `mediatech update --datasets {dataset.name}`",
             )
         applied = self.documents(dataset).apply(files)
         return LayerReport(
@@ -308,7 +321,9 @@ class Platform:
         chunking = self.chunking(dataset)
         started = time.monotonic()
         added = self.store.fill(
-            dataset.name, chunking.id, partial(embed_texts, self.profile, workers=self.workers)
+            dataset.name,
+            chunking.id,
+            partial(embed_texts, self.profile, workers=self.workers, options=self.backend_options),
         )
         seconds = time.monotonic() - started
         return LayerReport(
@@ -408,7 +423,15 @@ class Platform:
         fields[vector] = column(
             vector, pa.string(), f"Vector of chunk_text by {self.profile.model_id}, a JSON list of numbers."
         )
-        names = ("chunk_id", "doc_id", "chunk_index", "chunk_xxh64", *dataset.published_columns, "chunk_text", vector)
+        names = (
+            "chunk_id",
+            "doc_id",
+            "chunk_index",
+            "chunk_xxh64",
+            *dataset.published_columns,
+            "chunk_text",
+            vector,
+        )
         return pa.schema([fields[name] for name in (*names, "source_url", "source_updated_at")])
 
     def count(self, dataset: str, table: str) -> int:
@@ -433,7 +456,8 @@ class Platform:
         settings = self.settings
         with open_upstream(
             settings.upstream_base,
-            upstream_hosts(dataset) | {host.strip() for host in settings.allowed_hosts.split(",") if host.strip()},
+            upstream_hosts(dataset)
+            | {host.strip() for host in settings.allowed_hosts.split(",") if host.strip()},
             timeout=settings.http_timeout,
             attempts=settings.http_attempts,
             user_agent=settings.user_agent,
