@@ -31,11 +31,11 @@ PYTEST ?=
 demo: $(VENV)/.default
 	$(BIN)/mediatech demo $(DEMO)
 
-##  make test    install with the test tools, then lint, fast tier, pipeline tier
+##  make test    install with the test tools, then lint and the tiers fast, pipeline, faults
 .PHONY: test
 test: $(VENV)/.test
 	@failed=; summary=; \
-	for tier in lint fast pipeline; do \
+	for tier in lint fast pipeline faults; do \
 		printf '\n=== %s ===\n' "$$tier"; \
 		started=$$(date +%s); \
 		if $(MAKE) "test-$$tier"; then outcome=passed; else outcome=FAILED; failed=1; fi; \
@@ -44,15 +44,18 @@ test: $(VENV)/.test
 	printf "\n=== tiers ===\n$$summary"; \
 	test -z "$$failed"
 
-.PHONY: test-lint test-fast test-pipeline
+.PHONY: test-lint test-fast test-pipeline test-faults
 test-lint: lint
 
-##  make test-fast      unit and graph tests only; test-pipeline: whole runs only (PYTEST="-k legi" narrows)
+##  make test-fast      unit and graph tests only; test-pipeline: whole runs; test-faults: bad input (PYTEST="-k legi")
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest mediatech_assets_tests/unit mediatech_assets_tests/graph $(PYTEST)
 
 test-pipeline: $(VENV)/.test
 	$(BIN)/python -m pytest mediatech_assets_tests/pipeline $(PYTEST)
+
+test-faults: $(VENV)/.test
+	$(BIN)/python -m pytest mediatech_assets_tests/faults $(PYTEST)
 
 ##  make lint    ruff (rules and format), pyright
 .PHONY: lint

@@ -115,7 +115,9 @@ def demo(
         _say(f"\n« {_DEMO_QUESTION} »")
         _show_answer(_search(settings, _DEMO_QUESTION, names, "hybrid", 3))
     _show_releases(settings, names)
-    _say("\nlook at it in Dagster:  mediatech ui")
+    # The UI's own runs read the upstream that it is told, which is not the demo's unless it is said.
+    setting = f"MEDIATECH_UPSTREAM_BASE={settings.upstream_base} " if settings.upstream_base else ""
+    _say(f"\nlook at it in Dagster:  {setting}mediatech ui")
     _say('ask something yourself: mediatech search "comment renouveler un passeport"')
     _leave(updates)
 
@@ -467,9 +469,11 @@ def _show_answer(answer: "SearchAnswer") -> None:
 
 
 def _show_releases(settings: Settings, datasets: Sequence[str]) -> None:
+    from mediatech_assets.release.review import REVIEW
+
     for name, figures in _status(settings).items():
         if name in datasets and figures["release"]:
-            _say(f"release of {name}: {figures['release']['path']}")
+            _say(f"release of {name}: {Path(figures['release']['path']) / REVIEW}")
 
 
 def _shortened(text: str, length: int = 300) -> str:

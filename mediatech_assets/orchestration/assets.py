@@ -136,7 +136,7 @@ def _metadata(report: LayerReport, sample: Sequence[dict[str, str]]) -> dict[str
 
 
 def _metadata_value(name: str, value: str | int | float) -> dg.MetadataValue:
-    if name == "path":
+    if name in {"path", "review"}:
         return dg.MetadataValue.path(str(value))
     if isinstance(value, int):
         return dg.MetadataValue.int(value)

@@ -38,6 +38,7 @@ from mediatech_assets.records import PublishedFile, RawFile, upstream_version
 from mediatech_assets.release.build import ReleaseSpec, build_release
 from mediatech_assets.release.card import CardFacts
 from mediatech_assets.release.export import ExportSpec
+from mediatech_assets.release.review import REVIEW, release_before, write_review
 from mediatech_assets.schemas import (
     CHUNKS,
     RAW_FILES,
@@ -357,6 +358,10 @@ class Platform:
 
     def _release(self, dataset: Dataset) -> LayerReport:
         release = build_release(self.lake, self._release_spec(dataset))
+        review = release.folder / REVIEW
+        if not review.is_file():
+            before = release_before(self.lake, dataset.name, release.id, release.folder.parent)
+            write_review(self.lake, dataset.name, dataset.title, release.folder, before)
         return LayerReport(
             Layer.RELEASE,
             rows=release.rows,
@@ -365,6 +370,7 @@ class Platform:
             facts={
                 "release": release.id,
                 "path": str(release.folder),
+                "review": str(review),
                 "files": release.files,
                 "documents": release.documents,
                 "new": str(release.new).lower(),

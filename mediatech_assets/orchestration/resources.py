@@ -27,9 +27,10 @@ class PlatformResource(dg.ConfigurableResource):
     def from_environment(cls) -> "PlatformResource":
         """Fields bound to the environment variables that are set."""
         variables = {name: f"MEDIATECH_{name.upper()}" for name in ("home", "upstream_base", "profile")}
-        return cls(
-            **{name: dg.EnvVar(variable) for name, variable in variables.items() if variable in os.environ}
-        )
+        bound: dict[str, Any] = {
+            name: dg.EnvVar(variable) for name, variable in variables.items() if variable in os.environ
+        }
+        return cls(**bound)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Reads the settings; the lake is opened by the first asset that needs it."""
