@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,8 +46,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_out = Console()
-_err = Console(stderr=True)
+#: Tables sent to a file or a pipe have room for their columns.
+_WIDTH_ELSEWHERE = 160
+
+_out = Console(width=None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
+_err = Console(stderr=True, width=None if sys.stderr.isatty() else _WIDTH_ELSEWHERE)
 
 Datasets = Annotated[
     str, typer.Option("--datasets", help="Datasets, comma-separated; all when not given.", show_default=False)
@@ -67,6 +71,11 @@ def main() -> None:
     app()
 
 
+def _examples(*lines: str) -> str:
+    """Examples for the end of a command's help; the mark at the start keeps the lines as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
 def _explained(command: Callable[..., None]) -> Callable[..., None]:
     """Shows errors meant for people as two lines, and ends with exit code 1."""
 
@@ -83,7 +92,13 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "mediatech demo",
+        "mediatech demo --datasets legi",
+        "mediatech demo --upstream http://127.0.0.1:8765",
+    )
+)
 @_explained
 def demo(
     upstream: Upstream = "",
@@ -93,13 +108,6 @@ def demo(
     """Update, summary and a search: on the sample upstream that comes with the program, unless told otherwise.
 
     Needs no network by default.
-
-    Examples:
-      mediatech demo
-
-      mediatech demo --datasets legi
-
-      mediatech demo --upstream http://127.0.0.1:8765
     """
     if live and upstream:
         raise typer.BadParameter("--live and --upstream exclude each other")
@@ -117,12 +125,19 @@ def demo(
     _show_releases(settings, names)
     # The UI's own runs read the upstream that it is told, which is not the demo's unless it is said.
     setting = f"MEDIATECH_UPSTREAM_BASE={settings.upstream_base} " if settings.upstream_base else ""
-    _say(f"\nlook at it in Dagster:  {setting}mediatech ui")
-    _say('ask something yourself: mediatech search "comment renouveler un passeport"')
+    command = "mediatech" if shutil.which("mediatech") else sys.argv[0]
+    _say(f"\nlook at it in Dagster:  {setting}{command} ui")
+    _say(f'ask something yourself: {command} search "comment renouveler un passeport"')
     _leave(updates)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "mediatech update",
+        "mediatech update --datasets legi,travail_emploi --layers raw..chunks",
+        "mediatech update --upstream http://127.0.0.1:8765 --json",
+    )
+)
 @_explained
 def update(
     datasets: Datasets = "",
@@ -133,15 +148,7 @@ def update(
     upstream: Upstream = "",
     as_json: AsJson = False,
 ) -> None:
-    """Bring datasets up to date: fetch what is new and carry it through every layer, doing only what changed.
-
-    Examples:
-      mediatech update
-
-      mediatech update --datasets legi,travail_emploi --layers raw..chunks
-
-      mediatech update --upstream http://127.0.0.1:8765 --json
-    """
+    """Bring datasets up to date: fetch what is new and carry it through every layer, doing only what changed."""
     chosen = parse_layers(layers) if layers else BUILT_LAYERS
     settings = load_settings(upstream_base=upstream or None)
     updates = _update(settings, _dataset_names(datasets), chosen)
@@ -166,16 +173,15 @@ def update(
     _leave(updates)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "mediatech status",
+        "mediatech status --json",
+    )
+)
 @_explained
 def status(as_json: AsJson = False) -> None:
-    """Show what each dataset holds, how far it is behind its upstream, and its release.
-
-    Examples:
-      mediatech status
-
-      mediatech status --json
-    """
+    """Show what each dataset holds, how far it is behind its upstream, and its release."""
     found = _status(load_settings())
     if as_json:
         _print_json({"datasets": found})
@@ -183,7 +189,13 @@ def status(as_json: AsJson = False) -> None:
     _out.print(_status_table(found))
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        'mediatech search "combien de jours de congés payés par an"',
+        'mediatech search "préavis de licenciement" --dataset legi --as-of 2024-01-01',
+        'mediatech search "L. 3141-3" --mode sparse --limit 5 --json',
+    )
+)
 @_explained
 def search(
     question: Annotated[str, typer.Argument(help="The question, in French.")],
@@ -201,15 +213,7 @@ def search(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question and get the nearest pieces of text, with their sources.
-
-    Examples:
-      mediatech search "combien de jours de congés payés par an"
-
-      mediatech search "préavis de licenciement" --dataset legi --as-of 2024-01-01 --limit 5
-
-      mediatech search "L. 3141-3" --mode sparse --json
-    """
+    """Ask a question and get the nearest pieces of text, with their sources."""
     day = as_of.date() if as_of else None
     answer = _search(load_settings(), question, _split(dataset), mode, limit, day)
     if not as_json:
@@ -236,7 +240,13 @@ def search(
     )
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        'mediatech sql "SELECT status, count(*) FROM legi.documents GROUP BY status"',
+        'mediatech sql "SELECT doc_id, title FROM service_public.documents" --json',
+        'mediatech sql "SELECT * FROM legi.chunks" --parquet chunks.parquet',
+    )
+)
 @_explained
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
@@ -246,15 +256,7 @@ def sql(
         typer.Option("--parquet", help="Write the rows to this Parquet file.", show_default=False),
     ] = None,
 ) -> None:
-    """Query the lake, without changing it: legi.documents, legi.chunks, legi.raw_files, legi.quarantine and others.
-
-    Examples:
-      mediatech sql "SELECT status, count(*) FROM legi.documents GROUP BY status"
-
-      mediatech sql "SELECT doc_id, title FROM service_public.documents" --json
-
-      mediatech sql "SELECT * FROM legi.chunks" --parquet chunks.parquet
-    """
+    """Query the lake, without changing it: legi.documents, legi.chunks, legi.raw_files, legi.quarantine and others."""
     from mediatech_assets.lake.query import run_query
     from mediatech_assets.orchestration.platform import Platform
 
@@ -264,7 +266,7 @@ def sql(
         rows = _write_parquet(reader, parquet)
         _say(f"{rows:,} rows written to {parquet}")
     elif as_json:
-        _print_json({"rows": reader.read_all().to_pylist()})
+        _print_json({"rows": reader.read_all().to_pylist(maps_as_pydicts="lossy")})
     else:
         found = reader.read_all()
         table = Table(*found.column_names)
@@ -273,19 +275,18 @@ def sql(
         _out.print(table, markup=False)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "mediatech ui",
+        "mediatech ui --port 3100",
+    )
+)
 @_explained
 def ui(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 3000,
 ) -> None:
-    """Open the Dagster UI on the same instance that every command uses (Ctrl-C ends it).
-
-    Examples:
-      mediatech ui
-
-      mediatech ui --port 3100
-    """
+    """Open the Dagster UI on the same instance that every command uses (Ctrl-C ends it)."""
     from mediatech_assets.orchestration.instance import prepare_dagster_home
 
     settings = load_settings()
@@ -297,16 +298,15 @@ def ui(
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])  # noqa: S606 - no shell, our own arguments
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "mediatech doctor",
+        "mediatech doctor --json",
+    )
+)
 @_explained
 def doctor(as_json: AsJson = False) -> None:
-    """Test every dependency, setting and upstream host, and say what to do about each.
-
-    Examples:
-      mediatech doctor
-
-      mediatech doctor --json
-    """
+    """Test every dependency, setting and upstream host, and say what to do about each."""
     from mediatech_assets.orchestration.doctor import examine
 
     findings = examine()
