@@ -141,7 +141,7 @@ class MirrorServer:
 @pytest.fixture
 def mirror_server(mirror_small: Path) -> Iterator[MirrorServer]:
     """The small mirror served on a free port, at day 0 and without faults."""
-    server = _mirror_serve_module().make_server(mirror_small, day=0)
+    server = mirror_serve_module().make_server(mirror_small, day=0)
     thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
     thread.start()
     host, port = server.server_address[:2]
@@ -151,7 +151,7 @@ def mirror_server(mirror_small: Path) -> Iterator[MirrorServer]:
     thread.join(timeout=10)
 
 
-def _mirror_serve_module() -> ModuleType:
+def mirror_serve_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("mirror_serve", MIRROR_PROGRAMS / "serve.py")
     assert spec is not None
     assert spec.loader is not None

@@ -15,7 +15,7 @@ from time import monotonic
 
 from filelock import FileLock, Timeout
 
-from mediatech_assets.errors import BusyError
+from mediatech_assets.errors import BusyError, ConfigurationError
 
 _POLL_SECONDS = 0.01
 
@@ -36,8 +36,9 @@ def exclusive(folder: Path, name: str, action: str, wait_seconds: float) -> Iter
 
     Raises:
         BusyError: the lock was not free in time; the message names its holder.
+        ConfigurationError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_writable(folder)
     deadline = monotonic() + wait_seconds
     note = folder / f"{name}.holder.json"
     lock = FileLock(folder / f"{name}.lock", poll_interval=_POLL_SECONDS)
@@ -55,6 +56,20 @@ def exclusive(folder: Path, name: str, action: str, wait_seconds: float) -> Iter
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        reason = "" if writable else "no permission to write in it"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise ConfigurationError(
+            f"{folder} cannot be written: {reason}",
+            "make it writable, or point MEDIATECH_HOME at another folder",
+        )
 
 
 def _sign(note: Path, action: str) -> None:

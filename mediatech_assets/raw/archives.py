@@ -2,11 +2,13 @@
 
 What belongs here: walking the members of tar.gz and zip files within bounds, and verifying that a file can
 be read to its end. What does not: which members matter.
+
+A member that must not be used (its path leaves the archive, a link, too large) is given with its refusal and
+without its bytes; the others go on. A file that is damaged or a bomb is refused as a whole.
 """
 
 import gzip
 import json
-import lzma
 import re
 import tarfile
 import zipfile
@@ -21,10 +23,16 @@ from mediatech_assets.records import ArchiveMember
 #: No document of the nine upstreams comes near; a larger member is a bomb or a mistake.
 MEMBER_LIMIT = 512 * 1024 * 1024
 
+#: Bytes that an archive may unpack to, for each byte of it. XML and JSON shrink to a tenth, a bomb to a
+#: thousandth.
+RATIO_LIMIT = 200
+
+_BLOCK = 1 << 20
 _STAMP_FOLDER = re.compile(r"^\d{8}-\d{6}/")
-_HTML_START = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
+_HTML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype html|<html)", re.IGNORECASE)
+_ENCRYPTED = 0x1
 _UNREADABLE = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, lzma.LZMAError, EOFError, OSError,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, OSError,
     ValueError, NotImplementedError,
 )  # fmt: skip
 
@@ -37,10 +45,14 @@ def read_members(path: Path, format: str) -> Iterator[ArchiveMember]:
         format: `targz`, `zip` or `json`.
 
     Raises:
-        RefusedFileError: the file is not of that format, or ends too early.
+        RefusedFileError: the file is gone, not of that format, ends too early or unpacks to too much.
     """
     try:
         yield from _READERS[format](path)
+    except FileNotFoundError as error:
+        raise RefusedFileError(
+            f"{path.name} is no longer in {path.parent}", "run the raw layer again to download it anew"
+        ) from error
     except _UNREADABLE as error:
         raise _refused(path, format, str(error)) from error
 
@@ -65,29 +77,99 @@ def verify(path: Path, format: str) -> None:
         pass
 
 
+def total_limit(path: Path) -> int:
+    """Bytes that the archive may unpack to."""
+    return max(MEMBER_LIMIT, RATIO_LIMIT * path.stat().st_size)
+
+
+class _Bounded:
+    """The unpacked bytes of an archive, refusing what no archive of ours needs.
+
+    `tarfile` reads extended headers of any announced length into memory, and unpacks whatever it passes over.
+    """
+
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._last = b""
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether what was read last is an end mark: `tarfile` takes any damaged header for the end."""
+        return self._last == bytes(tarfile.BLOCKSIZE)
+
+    def read(self, size: int) -> bytes:
+        self._check(size, self._stream.tell() + size)
+        self._last = self._stream.read(size)
+        return self._last
+
+    def seek(self, position: int) -> int:
+        # Archives are read forwards; going back would unpack them again from the start.
+        self._check(position - self._stream.tell(), position)
+        return self._stream.seek(position)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def drain(self) -> None:
+        """Reads on to the end, where the checksum of a gzip file is compared."""
+        while self._stream.read(_BLOCK):
+            self._check(0, self._stream.tell())
+
+    def _check(self, forwards: int, position: int) -> None:
+        if forwards < 0:
+            raise tarfile.ReadError("a member announces a negative length")
+        if position > self._limit:
+            raise tarfile.ReadError(f"it unpacks to more than {self._limit:,} bytes")
+
+
 def _read_targz(path: Path) -> Iterator[ArchiveMember]:
-    with tarfile.open(path, "r:gz") as archive:
-        for info in archive:
-            if info.isdir():
-                continue
-            name = _STAMP_FOLDER.sub("", info.name)
-            refusal = _refusal(info.name, info.size) or ("" if info.isfile() else "links and devices are refused")
-            file = None if refusal else archive.extractfile(info)
-            data = file.read() if file else b""
-            yield ArchiveMember(name, data, float(info.mtime), refusal)
+    with gzip.open(path) as stream:
+        bounded = _Bounded(stream, total_limit(path))
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:  # type: ignore[call-overload]
+            while (info := archive.next()) is not None:
+                archive.members.clear()  # it would keep a header for each of two million articles
+                if not info.isdir():
+                    yield _tar_member(archive, info)
+        if not bounded.ends_well:
+            raise tarfile.ReadError("it ends too early, or a header in it is damaged")
+        bounded.drain()
+
+
+def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> ArchiveMember:
+    refusal = _refusal(info.name, info.size)
+    if not refusal and (not info.isreg() or info.issparse()):
+        refusal = "links, devices and sparse files are refused"
+    file = None if refusal else archive.extractfile(info)
+    data = file.read() if file else b""
+    return ArchiveMember(_STAMP_FOLDER.sub("", info.name), data, float(info.mtime), refusal)
 
 
 def _read_zip(path: Path) -> Iterator[ArchiveMember]:
     with zipfile.ZipFile(path) as archive:
+        limit = total_limit(path)
+        if sum(info.file_size for info in archive.infolist()) > limit:
+            raise zipfile.BadZipFile(f"it unpacks to more than {limit:,} bytes")
         for info in archive.infolist():
-            if info.is_dir():
-                continue
-            refusal = _refusal(info.filename, info.file_size)
-            data = b"" if refusal else archive.read(info)
-            yield ArchiveMember(info.filename, data, _zip_time(info), refusal)
+            if not info.is_dir():
+                refusal = _refusal(info.filename, info.file_size)
+                data = b"" if refusal else _zip_data(archive, info)
+                yield ArchiveMember(info.filename, data, _zip_time(info), refusal)
+
+
+def _zip_data(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.flag_bits & _ENCRYPTED:
+        raise zipfile.BadZipFile(f"{info.filename} is encrypted")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        # zipfile unpacks the other methods without any bound.
+        raise zipfile.BadZipFile(f"{info.filename} is compressed by a method other than deflate")
+    with archive.open(info) as file:
+        # A length is given on purpose: without one, more than the announced length is unpacked.
+        return file.read(info.file_size)
 
 
 def _read_whole(path: Path) -> Iterator[ArchiveMember]:
+    _require_bounded(path)
     yield ArchiveMember(path.name, path.read_bytes(), path.stat().st_mtime)
 
 
@@ -113,10 +195,16 @@ def _zip_time(info: zipfile.ZipInfo) -> float:
 
 def _verify_json(path: Path) -> None:
     try:
+        _require_bounded(path)
         with path.open(encoding="utf-8") as file:
             json.load(file)
     except (ValueError, RecursionError) as error:
         raise _refused(path, "json", str(error)) from error
+
+
+def _require_bounded(path: Path) -> None:
+    if path.stat().st_size > MEMBER_LIMIT:
+        raise ValueError(f"it is larger than {MEMBER_LIMIT:,} bytes")
 
 
 def _refused(path: Path, format: str, detail: str) -> RefusedFileError:

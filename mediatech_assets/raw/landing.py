@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from mediatech_assets.errors import MediatechError, RefusedFileError, UpstreamError
+from mediatech_assets.errors import ConfigurationError, MediatechError, RefusedFileError, UpstreamError
 from mediatech_assets.lake import Lake, quoted
 from mediatech_assets.progress import track
 from mediatech_assets.raw.archives import verify
@@ -82,14 +82,16 @@ class LandingZone:
 
         Raises:
             UpstreamError: no file of the listing could be had, now or before.
+            ConfigurationError: the landing zone cannot be written.
         """
         landed = Landed()
         self._withdraw(withdrawn_files(self.files(), published))
         known = {file.name: file for file in self.files()}
         wanted, stale = needed_files(published)
+        landed.stale = len(stale)
+        recorded = self._names(STALE) | known.keys()
         for file in stale:
-            landed.stale += 1
-            if file.name not in known:
+            if file.name not in recorded:
                 self._record(file, STALE, reason="older than the stock: must not be applied after it")
         for file in wanted:
             held = known.get(file.name)
@@ -136,6 +138,10 @@ class LandingZone:
             for name, kind, stamp, format, feed, sha256, url, status, reason, last_modified in rows
         ]
 
+    def _names(self, status: str) -> set[str]:
+        sql = f"SELECT file FROM {quoted(self._dataset)}.raw_files WHERE status = ?"
+        return {name for (name,) in self._lake.cursor().execute(sql, [status]).fetchall()}
+
     def _withdraw(self, files: Sequence[RawFile]) -> None:
         if files:
             with self._lake.transaction(self._dataset) as cursor:
@@ -161,13 +167,18 @@ class LandingZone:
             with track(f"{self._dataset}: fetching {file.name}", file.size, "bytes") as advance:
                 facts = downloader.download(file.url, incoming, advance)
             verify(incoming, file.format)
+            size, sha256 = incoming.stat().st_size, file_sha256(incoming)
+            incoming.replace(target)
         except (UpstreamError, RefusedFileError) as error:
             incoming.unlink(missing_ok=True)
             landed.problems.append(_naming(file, error))
             self._record(file, UNREADABLE, reason=error.problem)
             return
-        size, sha256 = incoming.stat().st_size, file_sha256(incoming)
-        incoming.replace(target)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{file.name} cannot be kept in {self._folder}: {error.strerror or error}",
+                "free space there or make it writable, or point MEDIATECH_HOME at another folder",
+            ) from error
         self._record(file, READY, facts=facts, size=size, sha256=sha256)
         landed.fetched.append(file.name)
         landed.bytes += size

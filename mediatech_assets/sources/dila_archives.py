@@ -7,15 +7,19 @@ still lists increments older than the stock, which must not be applied after it.
 """
 
 import re
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin, urlsplit
 
+import lxml.etree
 import lxml.html
 
 from mediatech_assets.errors import UpstreamError
-from mediatech_assets.sources.download import Upstream
 from mediatech_assets.records import PublishedFile
+from mediatech_assets.sources.download import Upstream
 
-_ARCHIVE = re.compile(r"(?:Freemium_(?P<stock>\w+?)_global|(?P<increment>[A-Za-z]+))_(?P<stamp>\d{8}-\d{6})\.tar\.gz")
+_ARCHIVE = re.compile(
+    r"(?:Freemium_(?P<stock>\w+?)_global|(?P<increment>[A-Za-z]+))_(?P<stamp>\d{8}-\d{6})\.tar\.gz",
+    re.ASCII,
+)
 
 
 def list_archives(upstream: Upstream, listing_url: str, fund: str) -> list[PublishedFile]:
@@ -42,11 +46,21 @@ def list_archives(upstream: Upstream, listing_url: str, fund: str) -> list[Publi
 
 def archive_names(page: str) -> list[str]:
     """File names of the archives that a listing page links, without duplicates, in the page's order."""
-    if not page.strip():
+    try:
+        # Bytes: text with an encoding declaration of its own is refused.
+        parser = lxml.html.HTMLParser(encoding="utf-8")
+        document = lxml.html.document_fromstring(page.encode("utf-8", "replace"), parser=parser)
+    except lxml.etree.ParserError:  # nothing in it
         return []
-    links = lxml.html.document_fromstring(page).iterfind(".//a[@href]")
-    names = (link.get("href", "").rsplit("/", 1)[-1] for link in links)
+    names = (_file_name(link.get("href", "")) for link in document.iterfind(".//a[@href]"))
     return list(dict.fromkeys(name for name in names if _ARCHIVE.fullmatch(name)))
+
+
+def _file_name(link: str) -> str:
+    try:
+        return unquote(urlsplit(link.strip()).path).rpartition("/")[2]
+    except ValueError:  # such as a bracket where the host would be
+        return ""
 
 
 def _archives_of(names: list[str], fund: str) -> list[tuple[str, re.Match[str]]]:

@@ -4,14 +4,16 @@ What belongs here: rewriting addresses to a mirror, the allow-list of hosts, tim
 and downloads that resume. What does not: which addresses a dataset needs, or what the files hold.
 """
 
+import logging
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Protocol, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx
@@ -19,8 +21,12 @@ import stamina
 
 from mediatech_assets.errors import ConfigurationError, UpstreamError
 
+_LOG = logging.getLogger(__name__)
+
 _REDIRECTS = 5
 _PAGE_LIMIT = 20_000_000
+#: Ten times the largest file of the upstreams: what goes on longer is a mistake that would fill the disk.
+_FILE_LIMIT = 16 * 1024**3
 _BLOCK = 1 << 20
 _LONGEST_WAIT = 30.0
 
@@ -30,6 +36,8 @@ _REMEDY_BY_STATUS = {
     404: "nothing is there: check --upstream and the dataset's address",
     410: "it was withdrawn: check the dataset's address",
 }
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-", re.ASCII)
 
 #: Told the number of bytes just written.
 OnBytes = Callable[[int], None]
@@ -94,10 +102,11 @@ def open_upstream(
             )
         yield FolderUpstream(folder.resolve(), allowed)
         return
-    if base and urlsplit(base).scheme not in {"http", "https"}:
+    if base and not _is_web_address(base):
         raise ConfigurationError(
             f"the upstream base {base} is no http or https address", "write it as http://host:port"
         )
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     with httpx.Client(timeout=timeout, headers={"User-Agent": user_agent}, follow_redirects=False) as client:
         yield HttpUpstream(client, base.rstrip("/"), allowed, attempts)
 
@@ -153,30 +162,55 @@ class HttpUpstream:
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": version}
         with self._answer("GET", url, headers) as response:
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                mark.unlink()  # what we hold is no part of the file: begin anew
-                raise httpx.RemoteProtocolError("the host cannot resume the transfer", request=response.request)
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+            if not response.is_success or (resumed and _first_byte(response) != have):
+                mark.unlink(missing_ok=True)  # what we hold is no part of the file: begin anew
+                raise httpx.RemoteProtocolError(
+                    "the host cannot resume the transfer", request=response.request
+                )
             mark.write_text(_strong_version(response), encoding="utf-8")
+            written = have if resumed else 0
             with part.open("ab" if resumed else "wb") as file:
-                for block in response.iter_raw(_BLOCK):
+                # Blocks as they come: when the transfer breaks, one that is still being gathered is lost.
+                for block in response.iter_raw():
+                    written += len(block)
+                    if written > _FILE_LIMIT:
+                        raise UpstreamError(
+                            f"{url} is larger than {_FILE_LIMIT:,} bytes", "check the address in a browser"
+                        )
                     file.write(block)
                     on_bytes(len(block))
-            return _facts(response, complete_size=part.stat().st_size)
+            return _facts(response, complete_size=written)
 
     @contextmanager
-    def _answer(self, method: str, url: str, headers: dict[str, str] | None = None) -> Iterator[httpx.Response]:
+    def _answer(
+        self, method: str, url: str, headers: dict[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
         """The successful answer to a request, redirects followed within the allowed hosts."""
         address = url
         for _ in range(_REDIRECTS + 1):
             with self._client.stream(method, self._physical(address), headers=headers) as response:
                 if not response.has_redirect_location:
-                    if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    refused_range = response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+                    if not (refused_range and headers and "Range" in headers):
                         response.raise_for_status()
                     yield response
                     return
-                address = self._logical(urljoin(self._physical(address), response.headers["Location"]))
+                address = self._redirected(address, response.headers["Location"])
         raise UpstreamError(f"{url} redirects more than {_REDIRECTS} times", "check the address in a browser")
+
+    def _redirected(self, address: str, location: str) -> str:
+        try:
+            target = self._logical(urljoin(self._physical(address), location))
+            scheme = urlsplit(target).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in {"http", "https"}:
+            raise UpstreamError(
+                f"{address} redirects to {location!r}, which is no http or https address",
+                "check the address in a browser",
+            )
+        return target
 
     def _physical(self, url: str) -> str:
         """Where `url` is really read: at the mirror when there is one, and only at allowed hosts."""
@@ -212,7 +246,7 @@ class HttpUpstream:
                 f"{url} answered {status} {error.response.reason_phrase} (asked {error.request.url})",
                 _REMEDY_BY_STATUS.get(status, "try again later; the host is in trouble"),
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             asked = self._physical(url)
             raise UpstreamError(
                 f"{url} cannot be read at {asked}: {type(error).__name__} {error}".rstrip(),
@@ -236,7 +270,8 @@ class FolderUpstream:
             names = sorted(entry.name for entry in path.iterdir())
             return "\n".join(f'<a href="{quote(name)}">{name}</a>' for name in names)
         page = path / "index.html" if path.is_dir() else path
-        return self._existing(page, url).read_text(encoding="utf-8", errors="replace")
+        with _readable(self._existing(page, url), url) as file:
+            return file.read(_PAGE_LIMIT).decode("utf-8", errors="replace")
 
     def facts(self, url: str) -> FileFacts:
         """See `Upstream.facts`."""
@@ -249,7 +284,8 @@ class FolderUpstream:
         source = self._existing(self._path(url), url)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
-        shutil.copyfile(source, part)
+        with _readable(source, url) as original, part.open("wb") as copy:
+            shutil.copyfileobj(original, copy, _BLOCK)
         on_bytes(part.stat().st_size)
         part.replace(target)
         return self.facts(url)
@@ -257,10 +293,10 @@ class FolderUpstream:
     def _path(self, url: str) -> Path:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        path = (self._folder / host / unquote(parts.path).lstrip("/")).resolve()
-        if host not in self._hosts or not path.is_relative_to(self._folder):
+        below = PurePosixPath(unquote(parts.path).lstrip("/"))
+        if host not in self._hosts or ".." in below.parts:
             raise UpstreamError(f"{url} is outside of the allowed hosts", "check the dataset's address")
-        return path
+        return self._folder / host / below
 
     @staticmethod
     def _existing(path: Path, url: str) -> Path:
@@ -272,14 +308,49 @@ class FolderUpstream:
         return path
 
 
+def _is_web_address(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
+@contextmanager
+def _readable(path: Path, url: str) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UpstreamError(
+            f"{url} cannot be read at {path}: {error.strerror}",
+            "check the permissions of the upstream folder",
+        ) from error
+    with file:
+        yield file
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    error = details.caused_by
+    status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+    what = f"answered {status}" if status else f"{type(error).__name__}: {error}"
+    where = error.request.url if isinstance(error, httpx.RequestError | httpx.HTTPStatusError) else ""
+    _LOG.warning("%s %s: trying again in %.1f s", where, what, details.wait_for)
+
+
 def _wait_before_retry(error: Exception) -> bool | float:
     """Whether the failure passes by itself; the host's own Retry-After, in seconds, when it gives one."""
     if isinstance(error, httpx.HTTPStatusError):
         if error.response.status_code not in {429, 500, 502, 503, 504}:
             return False
         wanted = error.response.headers.get("Retry-After", "")
-        return min(float(wanted), _LONGEST_WAIT) if wanted.isdigit() else True
-    return isinstance(error, httpx.TransportError)
+        return min(float(wanted), _LONGEST_WAIT) if wanted.isdecimal() else True
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+
+def _first_byte(response: httpx.Response) -> int | None:
+    """Where the part that was sent begins in the file."""
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
 
 
 def _facts(response: httpx.Response, complete_size: int | None = None) -> FileFacts:

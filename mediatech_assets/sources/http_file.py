@@ -6,8 +6,8 @@ fetching it, or comparing it with what we hold.
 
 import hashlib
 
-from mediatech_assets.sources.download import Upstream
 from mediatech_assets.records import PublishedFile
+from mediatech_assets.sources.download import Upstream
 
 
 def current_version(upstream: Upstream, url: str, *, name: str, format: str, feed: str) -> PublishedFile:

@@ -1,0 +1,41 @@
+"""Fixtures that several pipeline tests share: upstreams that live as long as a module, and a clean environment."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from mediatech_assets.sample_upstream import SAMPLE_DAYS, build_sample_upstream
+from mediatech_assets_tests.conftest import MirrorServer, mirror_serve_module
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_caller() -> Iterator[None]:
+    """Removes the caller's settings also for homes that outlive one test."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
+                environment.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def sample_days(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Path]:
+    """The sample upstream on each of its days. Never write inside it."""
+    folder = tmp_path_factory.mktemp("sample")
+    return {day: build_sample_upstream(folder / f"day{day}", day) for day in SAMPLE_DAYS}
+
+
+@pytest.fixture(scope="module")
+def mirror(mirror_small: Path) -> Iterator[MirrorServer]:
+    """The small mirror on a free port for all tests of a module; each sets the day that it needs."""
+    server = mirror_serve_module().make_server(mirror_small, day=0)
+    thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
+    thread.start()
+    host, port = server.server_address[:2]
+    yield MirrorServer(url=f"http://{host}:{port}")
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=10)
