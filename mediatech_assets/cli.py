@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mediatech_assets import __version__
-from mediatech_assets.errors import ConfigurationError, MediatechError
+from mediatech_assets.errors import ConfigurationError, MediatechError, unusable_file
 from mediatech_assets.layers import BUILT_LAYERS, Layer, parse_layers
 from mediatech_assets.settings import Settings, load_settings
 
@@ -85,6 +85,8 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
         except MediatechError as error:
             _fail(error)
+        except OSError as error:
+            _fail(unusable_file(error))
         except KeyboardInterrupt:
             _err.print("stopped; running the same command again goes on where it was", markup=False)
             raise typer.Exit(130) from None
@@ -335,9 +337,11 @@ def _update(settings: Settings, datasets: Sequence[str], layers: Sequence[Layer]
     """Updates datasets one after the other; one that fails does not stop the others."""
     from mediatech_assets.definitions import build_defs
     from mediatech_assets.orchestration.instance import dagster_instance
+    from mediatech_assets.orchestration.platform import Platform
     from mediatech_assets.orchestration.resources import PlatformResource
     from mediatech_assets.orchestration.update import update_dataset
 
+    Platform(settings).check()
     resource = PlatformResource(
         home=str(settings.home), upstream_base=settings.upstream_base, profile=settings.profile
     )
@@ -347,7 +351,7 @@ def _update(settings: Settings, datasets: Sequence[str], layers: Sequence[Layer]
         for dataset in datasets:
             updates.append(update_dataset(definitions, instance, dataset, layers))
             for problem in (*updates[-1].errors, *updates[-1].problems):
-                _err.print(f"{dataset}: {problem}", markup=False, highlight=False)
+                _err.print(f"{dataset}: {problem}", markup=False, highlight=False, soft_wrap=True)
     return updates
 
 
@@ -491,9 +495,9 @@ def _write_parquet(reader: Any, target: Path) -> int:  # noqa: ANN401 - pyarrow 
             for batch in reader:
                 writer.write_batch(batch)
                 rows += batch.num_rows
+        part.replace(target)
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written: {error}", "name another file") from error
-    part.replace(target)
     return rows
 
 

@@ -49,3 +49,13 @@ class EmbeddingError(MediatechError):
 
 class IndexUnavailableError(MediatechError):
     """A collection that is missing, locked or unreadable."""
+
+
+def unusable_file(error: OSError) -> ConfigurationError:
+    """The error of the operating system (no space, no permission, no such folder) as one for people."""
+    place = error.filename or "a file"
+    return ConfigurationError(
+        f"{place} cannot be used: {error.strerror or error}",
+        "free some space or mend its permissions, or set MEDIATECH_HOME to another folder; then run again: "
+        "what was committed is kept",
+    )

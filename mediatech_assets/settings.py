@@ -4,6 +4,7 @@ What belongs here: names, types, defaults and meanings of settings, and the fold
 What does not: facts about datasets (`datasets/`) or models (`embeddings/profiles.py`).
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mediatech_assets.errors import ConfigurationError
+
+#: How DuckDB writes an amount of memory.
+_AMOUNT = re.compile(r"\d+(?:\.\d+)?\s*(?:[KMGT]i?B)", re.IGNORECASE)
 
 #: File that marks the project's root, where `.mediatech/` lies by default.
 _PROJECT_MARKER = "workspace.yaml"
@@ -76,6 +80,13 @@ class Settings(BaseSettings):
     rows_per_file: int = Field(
         default=50_000, ge=1, description="Rows after which a release starts another Parquet file."
     )
+
+    @field_validator("memory_limit", mode="after")
+    @classmethod
+    def _known_amount(cls, value: str) -> str:
+        if not _AMOUNT.fullmatch(value.strip()):
+            raise ValueError("write an amount with its unit, such as 1GB or 800MB")
+        return value.strip()
 
     @field_validator("home", mode="after")
     @classmethod

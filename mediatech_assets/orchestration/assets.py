@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow as pa
 
 from mediatech_assets.datasets.base import Dataset
-from mediatech_assets.errors import MediatechError
+from mediatech_assets.errors import MediatechError, unusable_file
 from mediatech_assets.layers import BUILT_LAYERS, Layer, asset_key, layer_before
 from mediatech_assets.orchestration.platform import LayerReport
 from mediatech_assets.orchestration.resources import PlatformResource
@@ -92,6 +92,8 @@ def _layer_asset(dataset: Dataset, layer: Layer) -> dg.AssetsDefinition:
         except MediatechError as error:
             # The message is for people: a traceback of ours adds nothing, and a retry would meet the same.
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        except OSError as error:
+            raise dg.Failure(description=str(unusable_file(error)), allow_retries=False) from error
         if layer is Layer.RAW:
             _report_upstream(context, dataset, report)
         sample = platform.platform.sample(dataset.name, layer, _SAMPLE_ROWS)

@@ -109,6 +109,14 @@ class Platform:
             read_only=read_only,
         )
 
+    def check(self) -> None:
+        """Refuses settings that name something unknown, before any work begins.
+
+        Raises:
+            ConfigurationError: an unknown profile.
+        """
+        _ = self.profile
+
     def close(self) -> None:
         """Lets go of the lake."""
         self.lake.close()

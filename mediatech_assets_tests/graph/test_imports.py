@@ -28,7 +28,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "datasets": BASE | STAGES,
     "orchestration": BASE | STAGES | {"datasets", "sample_upstream"},
     "definitions": BASE | STAGES | {"datasets", "sample_upstream", "orchestration"},
-    "cli": BASE | STAGES | {"datasets", "sample_upstream", "orchestration", "definitions"},
+    "console": BASE,
+    "cli": BASE | STAGES | {"datasets", "sample_upstream", "orchestration", "definitions", "console"},
     "__main__": frozenset({"cli"}),
 }
 #: The typed document crosses every stage.
