@@ -52,7 +52,12 @@ RAW_FILES = pa.schema(
         column("size", pa.int64(), "Bytes."),
         column("sha256", pa.string(), "SHA-256 of the bytes, hexadecimal."),
         column("fetched_at", TIMESTAMP, "When it was downloaded."),
-        column("status", pa.string(), "ready, unreadable, stale (older than the stock) or withdrawn.", nullable=False),
+        column(
+            "status",
+            pa.string(),
+            "ready, unreadable, stale (older than the stock) or withdrawn.",
+            nullable=False,
+        ),
         column("reason", pa.string(), "Why it is not ready."),
     ]
 )
@@ -109,7 +114,12 @@ TOMBSTONES = pa.schema(
 
 QUARANTINE = pa.schema(
     [
-        column("subject", pa.string(), "Identifier, or the member's path when none could be read.", nullable=False),
+        column(
+            "subject",
+            pa.string(),
+            "Identifier, or the member's path when none could be read.",
+            nullable=False,
+        ),
         column("member", pa.string(), "Path inside the raw file.", nullable=False),
         column("reason", pa.string(), "Why it was refused.", nullable=False),
         column("source_file", pa.string(), "Raw file.", nullable=False),
@@ -137,10 +147,17 @@ CHUNKS = pa.schema(
         column("context", pa.list_(pa.string()), "Headings above the text."),
         column("kind", pa.string(), "Kind of the section."),
         column("attributes", pa.map_(pa.string(), pa.string()), "Further facts of the section."),
-        column("text", pa.string(), "The piece; joined in order they give the document's text.", nullable=False),
+        column(
+            "text", pa.string(), "The piece; joined in order they give the document's text.", nullable=False
+        ),
         column("chunk_text", pa.string(), "What is embedded: headings, then the text.", nullable=False),
         column("chunk_xxh64", pa.string(), "xxh64 of chunk_text, seed 2025, hexadecimal.", nullable=False),
-        column("text_key", pa.string(), "SHA-256 of passage prefix and chunk_text: key of its vector.", nullable=False),
+        column(
+            "text_key",
+            pa.string(),
+            "SHA-256 of passage prefix and chunk_text: key of its vector.",
+            nullable=False,
+        ),
         column("tokens", pa.int64(), "Tokens of chunk_text."),
         column("row_hash", pa.string(), "Hash over every published column but the vector.", nullable=False),
     ]

@@ -107,7 +107,9 @@ def split_shard(chunking: Chunking, documents: pa.Table) -> tuple[int, pa.Table]
         How many documents there were, and rows of the `chunks` table; a document without text gives none.
     """
     count_tokens = chunking.counter()
-    rows = [row for document in documents.to_pylist() for row in document_chunks(document, chunking, count_tokens)]
+    rows = [
+        row for document in documents.to_pylist() for row in document_chunks(document, chunking, count_tokens)
+    ]
     return documents.num_rows, pa.Table.from_pylist(rows, schema=CHUNKS)
 
 
@@ -182,7 +184,9 @@ class Chunks:
             documents = self._find_work(cursor)
             changes = self._drop_vanished(cursor)
             for first in range(1, documents + 1, _DOCUMENTS_PER_COMMIT):
-                changes += self._split(cursor, first, min(documents, first + _DOCUMENTS_PER_COMMIT - 1), documents)
+                changes += self._split(
+                    cursor, first, min(documents, first + _DOCUMENTS_PER_COMMIT - 1), documents
+                )
         return changes
 
     def count(self) -> int:
@@ -228,7 +232,9 @@ class Chunks:
         step = f"{self.dataset}: splitting"
         tables: list[pa.Table] = [CHUNKS.empty_table()]
         with track(step, last - first + 1, "documents") as advance:
-            for documents, chunks in map_shards(partial(split_shard, self.chunking), shards, workers, step=step):
+            for documents, chunks in map_shards(
+                partial(split_shard, self.chunking), shards, workers, step=step
+            ):
                 tables.append(chunks)
                 advance(documents)
         cursor.execute(

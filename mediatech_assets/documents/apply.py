@@ -6,7 +6,7 @@ What does not: parsing one document (`parse.py`, `datasets/`) and the SQL of a c
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -95,18 +95,16 @@ class Documents:
             applied = self._last_applied()
             newest = {file.feed: file for file in files}.values()
             return [file for file in newest if applied.get(file.feed, ("", ""))[0] != file.name]
-        unread = [file for file in files if file.kind == "stock" and not file.ready]
-        if not any(file.kind == "stock" and file.ready for file in files):
-            return unread
-        order = self._fold_order(files)
-        done = self._applied_since(order[0])
-        return [*unread, *(file for file in order if (file.name, file.sha256) not in done)]
+        done = self._applied_since_stock()
+        base = _base(files, done)
+        unread = _unread_stocks(files, base)
+        return [*unread, *self._due(files, base, done)[0]] if base else unread
 
     def apply_archives(self, files: Sequence[RawFile]) -> Applied:
         """Folds DILA archives, oldest first: a stock, then the increments after it.
 
         Each archive is applied once, in a commit of its own. An archive that cannot be read stops the fold
-        there. When what was applied is no longer how the order begins (a newer stock, another parser, an
+        there. When what was applied is no longer how the order begins (another stock, another parser, an
         archive withdrawn, or one that should have come earlier), everything since the stock is read again
         and committed at once.
 
@@ -114,20 +112,26 @@ class Documents:
             files: The manifest, oldest first.
 
         Raises:
-            RefusedFileError: no stock can be read.
+            RefusedFileError: no stock can be read, or a stock holds no document where there were some.
         """
-        order = self._fold_order(files)
-        applied = Applied(problems=[_problem(file) for file in files if file.kind == "stock" and not file.ready])
-        done = self._applied_since(order[0])
-        pending = [file for file in order if (file.name, file.sha256) not in done]
-        readable = list(takewhile(lambda file: file.ready, order))
-        in_order = {(file.name, file.sha256) for file in order[: len(done)]} == done
-        if done and in_order:
-            self._fold(readable[len(done) :], False, applied)
-        elif readable:
-            self._fold(readable, self._has_history(), applied)
-        applied.pending = [file.name for file in pending if file.name not in applied.files]
-        applied.problems += [_problem(file) for file in pending if not file.ready]
+        done = self._applied_since_stock()
+        base = _base(files, done)
+        unread = _unread_stocks(files, base)
+        if base is None:
+            reasons = "; ".join(map(_problem, unread)) or "none is published"
+            raise RefusedFileError(
+                f"no stock of {self.dataset} can be read: {reasons}",
+                "nothing was changed; run again when the upstream has mended it",
+            )
+        due, anew = self._due(files, base, done)
+        readable = list(takewhile(lambda file: file.ready, due))
+        if anew and any(file.name in done for file in due[len(readable) :]):
+            readable = []  # reading all again would stop before what is applied: that stays instead
+        applied = Applied()
+        self._fold(readable, anew and self._has_history(), applied)
+        left = [file for file in (*unread, *due) if file.name not in applied.files]
+        applied.pending = [file.name for file in left]
+        applied.problems += [_problem(file) for file in left if not file.ready]
         return applied
 
     def apply_snapshot(self, files: Sequence[RawFile]) -> Applied:
@@ -142,19 +146,24 @@ class Documents:
         newest = {file.feed: file for file in files}
         current = {file.feed: file for file in files if file.ready}
         unread = [file for file in newest.values() if not file.ready]
-        applied = Applied(
-            pending=[file.name for file in unread],
-            problems=[
-                f"{_problem(file)}; {'the version before it stays in use' if file.feed in current else 'no version of it was ever read'}"
-                for file in unread
-            ],
-        )
+        applied = Applied(pending=[file.name for file in unread])
+        for file in unread:
+            instead = (
+                "the version before it stays in use"
+                if file.feed in current
+                else "no version of it can be read"
+            )
+            applied.problems.append(f"{_problem(file)}; {instead}")
         chosen = list(current.values())
-        if self._last_applied() == {file.feed: (file.name, self.parser.version) for file in chosen}:
+        last = self._last_applied()
+        if last.keys() - current.keys():
+            return applied  # what came from a feed that is lost on our disk must not vanish with it
+        if last == {file.feed: (file.name, self.parser.version) for file in chosen}:
             return applied
         with self._delivery(keep_copies=False) as delivery:
             skipped: Counter[str] = Counter()
-            self._take(self._groups(chosen, skipped, delivery), chosen, delivery)
+            groups = self._groups(chosen, skipped, delivery, replacing=False)
+            self._take(groups, chosen, delivery, replacing=False)
             applied.changes = delivery.commit(
                 [AppliedFile(file, skipped=skipped[file.name]) for file in chosen],
                 self.parser.version,
@@ -165,10 +174,16 @@ class Documents:
 
     def _fold(self, files: Sequence[RawFile], replayed: bool, applied: Applied) -> None:
         """Applies archives in order: all in one commit when replayed, else one commit an archive."""
-        batches = [list(files)] if replayed else [[file] for file in files]
+        batches = [files] if replayed and files else [[file] for file in files]
         for batch in batches:
             with self._delivery(keep_copies=True) as delivery:
-                taken = [self._take_archive(file, delivery, replacing=replayed) for file in batch]
+                try:
+                    taken = [self._take_archive(file, delivery, replacing=replayed) for file in batch]
+                except RefusedFileError as error:
+                    if not self._has_history():
+                        raise
+                    applied.problems.append(str(error))
+                    return
                 whole = batch[0].kind == "stock"
                 applied.changes += delivery.commit(taken, self.parser.version, whole=whole)
             applied.files += [file.name for file in batch]
@@ -178,24 +193,29 @@ class Documents:
         paths, folders, lines = self._suppressions(file) if file.kind == "increment" else ([], [], 0)
         skipped: Counter[str] = Counter()
         delivery.suppress(paths, folders)
-        self._take(self._groups([file], skipped, delivery), [file], delivery, replacing=replacing)
+        groups = self._groups([file], skipped, delivery, replacing=replacing)
+        self._take(groups, [file], delivery, replacing=replacing)
         return AppliedFile(file, skipped=skipped[file.name], suppressions=lines)
 
     def _take(
-        self, groups: Iterable[Group], files: Sequence[RawFile], delivery: Delivery, *, replacing: bool = False
+        self,
+        groups: Iterable[Group],
+        files: Sequence[RawFile],
+        delivery: Delivery,
+        *,
+        replacing: bool,
     ) -> None:
         """Parses groups, in worker processes when there is much of it, and gathers what comes out."""
-        size = sum(file.path.stat().st_size for file in files)
-        workers = self.workers if size >= _POOL_FROM_BYTES else 0
+        workers = self.workers if _size(files) >= _POOL_FROM_BYTES else 0
         step = f"{self.dataset}: parsing {', '.join(file.name for file in files)}"
         with track(step, None, "documents") as advance:
             for shard in map_shards(partial(parse_shard, self.parser), _shards(groups), workers, step=step):
                 delivery.deliver(shard.rows, replacing=replacing)
-                delivery.refuse(shard.refusals)
+                delivery.refuse(shard.refusals, replacing=replacing)
                 advance(shard.rows.num_rows)
 
     def _groups(
-        self, files: Sequence[RawFile], skipped: Counter[str], delivery: Delivery
+        self, files: Sequence[RawFile], skipped: Counter[str], delivery: Delivery, *, replacing: bool
     ) -> Iterator[list[Member]]:
         """Members that are documents, those with the same path in several feeds together.
 
@@ -205,7 +225,8 @@ class Documents:
         for file in files:
             for read in self.read_members(file):
                 if read.refusal:
-                    delivery.refuse([RefusedInput(read.path, read.refusal, read.path, file.name, read.data)])
+                    refused = RefusedInput(read.path, read.refusal, read.path, file.name, read.data)
+                    delivery.refuse([refused], replacing=replacing)
                 elif file.format != "json" and not self.wants(read.path):
                     skipped[file.name] += 1
                 else:
@@ -236,35 +257,36 @@ class Documents:
                     paths += [f"{line}.xml" for line in lines]
         return paths, folders, len(paths) + len(folders)
 
-    def _fold_order(self, files: Sequence[RawFile]) -> list[RawFile]:
-        """The newest stock that can be read, then the increments after it, oldest first."""
-        stocks = [file for file in files if file.kind == "stock" and file.ready]
-        if not stocks:
-            reasons = "; ".join(_problem(file) for file in files if file.kind == "stock") or "none is published"
-            raise RefusedFileError(
-                f"no stock of {self.dataset} can be read: {reasons}",
-                "nothing was changed; run again when the upstream has mended it",
-            )
-        stock = max(stocks, key=lambda file: file.stamp)
-        increments = [file for file in files if file.kind == "increment" and file.stamp > stock.stamp]
-        return [stock, *sorted(increments, key=lambda file: file.stamp)]
+    def _due(
+        self, files: Sequence[RawFile], base: RawFile, done: Mapping[str, tuple[str, str]]
+    ) -> tuple[list[RawFile], bool]:
+        """Archives to apply, in order, and whether they take the place of all that was applied.
 
-    def _applied_since(self, stock: RawFile) -> set[tuple[str, str]]:
-        """Names and hashes of the files applied by this parser since the stock was; none if it was not."""
-        rows = self.lake.cursor().execute(
-            f"""
-            SELECT file, sha256 FROM {quoted(self.dataset)}.applied_archives
-            WHERE parser_version = $parser AND applied_at >= (
-              SELECT max(applied_at) FROM {quoted(self.dataset)}.applied_archives
-              WHERE file = $stock AND sha256 = $sha256 AND parser_version = $parser
-            )
-            """,
-            {"parser": self.parser.version, "stock": stock.name, "sha256": stock.sha256},
+        A file that was applied and cannot be read any more (lost on our disk) still counts as applied.
+        """
+        increments = [file for file in files if file.kind == "increment" and file.stamp > base.stamp]
+        order = [base, *sorted(increments, key=lambda file: file.stamp)]
+        marks = {
+            file.name: (file.sha256 if file.ready else done.get(file.name, ("", ""))[0], self.parser.version)
+            for file in order[: len(done)]
+        }
+        return (order[len(done) :], False) if done and marks == done else (order, True)
+
+    def _applied_since_stock(self) -> dict[str, tuple[str, str]]:
+        """Hash and parser of the files that the documents are made of: the last stock applied and what followed."""
+        table = f"{quoted(self.dataset)}.applied_archives"
+        found = self.lake.cursor().execute(
+            f"SELECT file, sha256, parser_version FROM {table} "
+            f"WHERE applied_at >= (SELECT max(applied_at) FROM {table} WHERE kind = 'stock')"
         )
-        return set(rows.fetchall())
+        return {file: (sha256, parser) for file, sha256, parser in found.fetchall()}
 
     def _has_history(self) -> bool:
-        row = self.lake.cursor().execute(f"SELECT count(*) FROM {quoted(self.dataset)}.applied_archives").fetchone()
+        row = (
+            self.lake.cursor()
+            .execute(f"SELECT count(*) FROM {quoted(self.dataset)}.applied_archives")
+            .fetchone()
+        )
         return bool(row and row[0])
 
     def _last_applied(self) -> dict[str, tuple[str, str]]:
@@ -311,6 +333,22 @@ def _shards(groups: Iterable[Group]) -> Iterator[list[Group]]:
 
 def _is_snapshot(files: Sequence[RawFile]) -> bool:
     return all(file.kind == "snapshot" for file in files)
+
+
+def _base(files: Sequence[RawFile], done: Mapping[str, tuple[str, str]]) -> RawFile | None:
+    """The newest stock that can be read or is applied; nothing when there is none."""
+    stocks = (file for file in files if file.kind == "stock" and (file.ready or file.name in done))
+    return max(stocks, key=lambda file: file.stamp, default=None)
+
+
+def _unread_stocks(files: Sequence[RawFile], base: RawFile | None) -> list[RawFile]:
+    """Stocks that would be the base if they could be read."""
+    stocks = (file for file in files if file.kind == "stock" and not file.ready)
+    return [file for file in stocks if base is None or file.stamp > base.stamp]
+
+
+def _size(files: Sequence[RawFile]) -> int:
+    return sum(file.path.stat().st_size for file in files if file.path.is_file())
 
 
 def _problem(file: RawFile) -> str:

@@ -2,13 +2,13 @@
 
 What belongs here: the SQL that turns deliveries and suppressions into the new state of `documents`,
 `document_copies`, `tombstones`, `quarantine` and `applied_archives`. What does not: the order in which
-archives are taken (`fold.py`) or which files make a snapshot (`snapshot.py`).
+archives are taken and which files make a snapshot (`apply.py`).
 
 Why copies: a DILA archive may hold one id under two text folders. The newer file is the document; the other
 one is kept, because a suppression names a path, and when the newer path goes the older copy is the document.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -73,7 +73,13 @@ class Delivery:
     """
 
     def __init__(
-        self, lake: Lake, dataset: str, metadata_schema: pa.Schema, *, keep_copies: bool, quarantine_bytes: int
+        self,
+        lake: Lake,
+        dataset: str,
+        metadata_schema: pa.Schema,
+        *,
+        keep_copies: bool,
+        quarantine_bytes: int,
     ) -> None:
         self._lake = lake
         self._dataset = dataset
@@ -102,9 +108,11 @@ class Delivery:
             paths: Paths of members, with their `.xml`.
             folders: Folders whose members all go.
         """
-        self._insert("suppressed_paths", pa.table({"path": pa.array(paths, pa.string())}))
-        self._insert("suppressed_folders", pa.table({"path": pa.array(folders, pa.string())}))
-        self._cursor.execute(f"DELETE FROM delivered WHERE {_is_suppressed('delivered')}")
+        for table, lines in (("suppressed_paths", paths), ("suppressed_folders", folders)):
+            self._cursor.execute(f"DELETE FROM {table}")  # the lists of an earlier file have acted
+            self._insert(table, pa.table({"path": pa.array(lines, pa.string())}))
+        self._cursor.execute(f"DELETE FROM delivered WHERE {_is_suppressed('source_member')}")
+        self._cursor.execute(f"DELETE FROM refused WHERE {_is_suppressed('member')}")
 
     def deliver(self, rows: pa.Table, *, replacing: bool) -> None:
         """Takes parsed rows.
@@ -115,14 +123,20 @@ class Delivery:
         """
         if replacing:
             self._cursor.register("incoming", rows.select(["source_member"]))
-            self._cursor.execute(
-                "DELETE FROM delivered WHERE source_member IN (SELECT source_member FROM incoming)"
-            )
+            for table, member in (("delivered", "source_member"), ("refused", "member")):
+                self._cursor.execute(
+                    f"DELETE FROM {table} WHERE {member} IN (SELECT source_member FROM incoming)"
+                )
             self._cursor.unregister("incoming")
         self._insert("delivered", rows)
 
-    def refuse(self, refusals: Iterable[RefusedInput]) -> None:
-        """Takes refused inputs."""
+    def refuse(self, refusals: Sequence[RefusedInput], *, replacing: bool) -> None:
+        """Takes refused inputs.
+
+        Args:
+            refusals: What was refused.
+            replacing: The same members may have been refused before (several archives in one commit).
+        """
         now = datetime.now(UTC).replace(tzinfo=None)
         rows = [
             {
@@ -136,6 +150,9 @@ class Delivery:
             }
             for refusal in refusals
         ]
+        if replacing:
+            members = sorted({refusal.member for refusal in refusals})
+            self._cursor.execute("DELETE FROM refused WHERE list_contains(?, member)", [members])
         if rows:
             self._insert("refused", pa.Table.from_pylist(rows, schema=QUARANTINE))
 
@@ -178,7 +195,7 @@ class Delivery:
         self._cursor.execute(
             """
             CREATE OR REPLACE TEMPORARY TABLE duplicates AS
-            SELECT doc_id, source_member, source_file FROM delivered
+            SELECT rowid AS place, doc_id, source_member, source_file FROM delivered
             QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY source_file, source_member) > 1
             """
         )
@@ -189,20 +206,32 @@ class Delivery:
             """,
             [_DUPLICATE],
         )
-        self._cursor.execute(
-            """
-            DELETE FROM delivered
-            WHERE (doc_id, source_member, source_file) IN (SELECT (doc_id, source_member, source_file) FROM duplicates)
-            """
-        )
+        self._cursor.execute("DELETE FROM delivered WHERE rowid IN (SELECT place FROM duplicates)")
 
     def _gather_pool(self, *, whole: bool) -> None:
         """Fills `pool` with every row that may stand for a document concerned: delivered, or staying."""
         documents, copies = self._table("documents"), self._table("document_copies")
         # What was good before stays when its new version is refused, even if a list suppresses it.
-        refused = "old.source_member IN (SELECT member FROM refused)"
-        stays = refused if whole else f"({refused} OR NOT {_is_suppressed('old')})"
-        goes = "true" if whole else _is_suppressed("old")
+        suppressed = _is_suppressed("old.source_member")
+        refused = (
+            "(old.source_member IN (SELECT member FROM refused) "
+            "AND old.source_member NOT IN (SELECT source_member FROM delivered))"
+        )
+        if self._keep_copies:
+            kept = f"NOT {suppressed} AND old.source_member NOT IN (SELECT source_member FROM delivered)"
+            stays = refused if whole else f"({refused} OR {kept})"
+        else:
+            # One member may hold many documents: there the refusal's subject says which one it is about.
+            stays = (
+                f"({refused} OR old.doc_id IN (SELECT subject FROM refused)) "
+                "AND old.doc_id NOT IN (SELECT doc_id FROM delivered)"
+            )
+        # A path that holds another document now takes the former one away.
+        goes = (
+            "true"
+            if whole
+            else f"({suppressed} OR old.source_member IN (SELECT source_member FROM delivered))"
+        )
         self._cursor.execute(
             f"""
             CREATE OR REPLACE TEMPORARY TABLE concerned AS
@@ -217,7 +246,6 @@ class Delivery:
             UNION ALL SELECT {columns} FROM {table} AS old
             WHERE {stays}
               AND old.doc_id IN (SELECT doc_id FROM concerned)
-              AND old.source_member NOT IN (SELECT source_member FROM delivered)
             """
             for table in (documents, copies)
         )
@@ -300,8 +328,8 @@ class Delivery:
         settled = (
             "true"
             if whole
-            else "member IN (SELECT source_member FROM delivered UNION ALL SELECT member FROM refused "
-            "UNION ALL SELECT path FROM suppressed_paths)"
+            else "member IN (SELECT source_member FROM delivered UNION ALL SELECT member FROM refused) "
+            f"OR {_is_suppressed('member')}"
         )
         self._cursor.execute(f"DELETE FROM {quarantine} WHERE {settled}")
         self._cursor.execute(f"INSERT INTO {quarantine} BY NAME SELECT * FROM refused")
@@ -349,9 +377,9 @@ _COMMITTED_VALUES = {
 }
 
 
-def _is_suppressed(alias: str) -> str:
-    """SQL that is true for a row whose path a suppression list names, by itself or by its folder."""
+def _is_suppressed(member: str) -> str:
+    """SQL that is true for a row whose path, in column `member`, a list names by itself or by its folder."""
     return (
-        f"({alias}.source_member IN (SELECT path FROM suppressed_paths) OR EXISTS (SELECT 1 FROM "
-        f"suppressed_folders AS folder WHERE starts_with({alias}.source_member, folder.path || '/')))"
+        f"({member} IN (SELECT path FROM suppressed_paths) OR EXISTS (SELECT 1 FROM "
+        f"suppressed_folders AS folder WHERE starts_with({member}, folder.path || '/')))"
     )

@@ -121,7 +121,7 @@ def _parse_group(parser: Parser, group: Group) -> tuple[list[dict[str, object]],
 def _outcomes(parser: Parser, member: Member) -> list[Outcome]:
     try:
         return parser.parse(member)
-    except Exception as error:  # noqa: BLE001 - a parser's own fault must not lose the rest of the batch
+    except Exception as error:
         return [Refusal(member.path, f"the parser failed on it: {type(error).__name__}: {error}")]
 
 
@@ -159,7 +159,7 @@ def _schema_problem(row: dict[str, object], schema: pa.Schema) -> str:
         return "the document has no identifier"
     try:
         pa.Table.from_pylist([row], schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         return f"a value does not fit the schema: {error}"
     return ""
 

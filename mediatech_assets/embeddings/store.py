@@ -134,7 +134,9 @@ def vector_column(vectors: np.ndarray) -> pa.Array:
     """Rows of a matrix as an Arrow list column, without a copy for each number."""
     count, dimensions = vectors.shape
     offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.astype(np.float32, copy=False).ravel()))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(vectors.astype(np.float32, copy=False).ravel())
+    )
 
 
 def _waiting_texts(cursor: duckdb.DuckDBPyConnection, waiting: int) -> Iterator[tuple[str, str]]:

@@ -36,8 +36,8 @@ from mediatech_assets.index.engine import (
     check_name,
     checked_vectors,
 )
-from mediatech_assets.lake.locks import exclusive
 from mediatech_assets.index.points import Point, point_id
+from mediatech_assets.lake.locks import exclusive
 
 if TYPE_CHECKING:
     import qdrant_edge

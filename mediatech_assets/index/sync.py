@@ -4,6 +4,7 @@ What belongs here: which points to write and delete, collections and their alias
 not: how an engine stores points (`engine.py`) and how they are searched (`search.py`).
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class IndexSync:
             deletes = self._find_deletes(cursor, collection)
             self._upsert(cursor, collection, upserts)
             self._delete(cursor, collection, deletes)
-            if upserts + deletes >= _FINISH_FROM_POINTS or (collection != served and upserts):
+            if upserts + deletes >= _FINISH_FROM_POINTS or collection != served:
                 self.engine.finish(collection)
             if collection != served:
                 self.engine.point_to(self.dataset, collection)
@@ -86,7 +87,12 @@ class IndexSync:
 
     @property
     def _prefix(self) -> str:
-        return f"{self.dataset}-{self.spec.fingerprint}-"
+        """Beginning of the names of collections that hold what this one should.
+
+        The store's name is part of it: it changes with the model's revision, which the specification has not.
+        """
+        identity = hashlib.sha256(f"{self.vectors} {self.spec.fingerprint}".encode()).hexdigest()
+        return f"{self.dataset}-{identity[:8]}-"
 
     @property
     def _state(self) -> str:
@@ -114,7 +120,9 @@ class IndexSync:
         A run killed between the engine's word and our record leaves points that we do not know. They are
         recorded without a row hash, so that the difference that follows writes or deletes them.
         """
-        cursor.register("found_ids", pa.table({"chunk_id": pa.array(self.engine.point_ids(collection), pa.string())}))
+        cursor.register(
+            "found_ids", pa.table({"chunk_id": pa.array(self.engine.point_ids(collection), pa.string())})
+        )
         cursor.execute("CREATE OR REPLACE TEMPORARY TABLE found AS SELECT chunk_id FROM found_ids")
         cursor.unregister("found_ids")
         with self.lake.transaction(self.dataset, cursor):

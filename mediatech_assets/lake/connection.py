@@ -80,7 +80,11 @@ class Lake:
         with self._guard:
             if name not in self._attached:
                 self._attach(name)
-                self._require_known_format(name)
+                try:
+                    self._require_known_format(name)
+                except LakeError:
+                    self._connect().execute(f"DETACH {quoted(name)}")
+                    raise
                 self._attached[name] = self._tables(name)
         missing = [table for table in tables if table not in self._attached[name]]
         if missing and not self._read_only:
@@ -209,7 +213,8 @@ def quoted(identifier: str) -> str:
 def create_table_sql(name: str, schema: pa.Schema, *, replace: bool = False, temporary: bool = False) -> str:
     """SQL that makes the table `name` (already quoted) with the columns of `schema`."""
     columns = ", ".join(
-        f"{quoted(field.name)} {sql_type(field.type)}{'' if field.nullable else ' NOT NULL'}" for field in schema
+        f"{quoted(field.name)} {sql_type(field.type)}{'' if field.nullable else ' NOT NULL'}"
+        for field in schema
     )
     create = "CREATE OR REPLACE" if replace else "CREATE"
     return f"{create} {'TEMPORARY ' if temporary else ''}TABLE {name} ({columns})"

@@ -19,12 +19,15 @@ from typing import Any
 
 from mediatech_assets import __version__
 from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.records import file_sha256
 from mediatech_assets.release.card import CardFacts, card
 from mediatech_assets.release.export import ExportedFile, ExportSpec, export, input_digest
-from mediatech_assets.records import file_sha256
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+
+#: Beginning of the names of folders that are being built.
+_UNFINISHED = ".building-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
     existing = _existing(lake, spec, digest)
     if existing:
         return existing
-    building = spec.folder / f".building-{os.getpid()}"
-    shutil.rmtree(building, ignore_errors=True)
+    for leftover in spec.folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(leftover)  # of a killed run: one process at a time works on a dataset
+    building = spec.folder / f"{_UNFINISHED}{os.getpid()}"
     building.mkdir(parents=True)
     try:
         return _build(lake, spec, digest, building)
@@ -106,14 +110,23 @@ def _build(lake: Lake, spec: ReleaseSpec, digest: str, building: Path) -> Releas
         shutil.rmtree(folder)  # a run was killed after the rename and before the record
     building.rename(folder)
     release = Release(
-        release_id, folder, facts.rows, facts.documents, len(files), sum(file.bytes for file in files), new=True
+        release_id,
+        folder,
+        facts.rows,
+        facts.documents,
+        len(files),
+        sum(file.bytes for file in files),
+        new=True,
     )
     _record(lake, spec, release, digest, snapshot)
     return release
 
 
 def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
-    """The newest release, if it was built from the same inputs and still stands."""
+    """The newest release, if it was built from the same inputs and still stands.
+
+    Its files are looked at, not read: an update with nothing new must not cost the size of the release.
+    """
     row = (
         lake.cursor()
         .execute(
@@ -130,8 +143,13 @@ def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
     manifest = folder / MANIFEST
     if not manifest.is_file() or file_sha256(manifest) != row[2]:
         return None
-    files = [file for file in json.loads(manifest.read_text("utf-8"))["files"] if file["path"] != CARD]
-    return Release(row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), new=False)
+    contents = json.loads(manifest.read_text("utf-8"))["files"]
+    if any(_size(folder / file["path"]) != file["bytes"] for file in contents):
+        return None
+    files = [file for file in contents if file["path"] != CARD]
+    return Release(
+        row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), new=False
+    )
 
 
 def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFacts:
@@ -220,16 +238,32 @@ def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapsh
 
 
 def _snapshot(lake: Lake, dataset: str) -> tuple[int, datetime]:
-    """Number and UTC time of the newest snapshot that changed chunks or documents."""
+    """Number and UTC time of the newest snapshot that changed the rows of a release.
+
+    Other commits (what is indexed, which releases exist) must not move the date in the release's identifier.
+    """
     row = (
         lake.cursor()
         .execute(
-            f"SELECT snapshot_id, snapshot_time AT TIME ZONE 'UTC' FROM ducklake_snapshots('{dataset}') "
-            "ORDER BY snapshot_id DESC LIMIT 1"
+            """
+            WITH relevant AS (
+              SELECT list(CAST(table_id AS VARCHAR)) AS ids FROM ducklake_table_info($dataset)
+              WHERE table_name IN ('documents', 'chunks')
+            )
+            SELECT snapshot_id, snapshot_time AT TIME ZONE 'UTC' FROM ducklake_snapshots($dataset), relevant
+            WHERE list_has_any(changes['tables_inserted_into'], ids)
+              OR list_has_any(changes['tables_deleted_from'], ids)
+            ORDER BY snapshot_id DESC LIMIT 1
+            """,
+            {"dataset": dataset},
         )
         .fetchone()
     )
     return (int(row[0]), row[1]) if row else (0, datetime.now(UTC))
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _described(folder: Path, name: str) -> ExportedFile:

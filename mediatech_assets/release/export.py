@@ -149,7 +149,9 @@ def _require_vectors(cursor: duckdb.DuckDBPyConnection, spec: ExportSpec) -> int
 def _name_tables(cursor: duckdb.DuckDBPyConnection, spec: ExportSpec) -> None:
     """Fills `tables`: the folder of every combination of the columns that decide it."""
     columns = ", ".join(quoted(name) for name in spec.release_table_columns) or "1 AS everything"
-    found = cursor.execute(f"SELECT DISTINCT {columns} FROM {quoted(spec.dataset)}.documents").to_arrow_table()
+    found = cursor.execute(
+        f"SELECT DISTINCT {columns} FROM {quoted(spec.dataset)}.documents"
+    ).to_arrow_table()
     names = [spec.release_table(row) if spec.release_table else spec.dataset for row in found.to_pylist()]
     cursor.register("named", found.append_column("table_name", pa.array(names, pa.string())))
     cursor.execute("CREATE OR REPLACE TEMPORARY TABLE tables AS SELECT * FROM named")
@@ -166,7 +168,8 @@ def _rows_sql(spec: ExportSpec) -> str:
     }
     selected = ", ".join(values.get(name, f"document.{quoted(name)}") for name in spec.columns)
     same_table = " AND ".join(
-        f"tables.{quoted(name)} IS NOT DISTINCT FROM document.{quoted(name)}" for name in spec.release_table_columns
+        f"tables.{quoted(name)} IS NOT DISTINCT FROM document.{quoted(name)}"
+        for name in spec.release_table_columns
     )
     return f"""
         SELECT tables.table_name AS table_name, {selected}
@@ -220,22 +223,23 @@ class _Writer:
         self._part = self._part + 1 if table == self._table else 0
         self._table = table
         below = f"{table}/" if self._spec.release_table else ""
-        self._path = Path(
-            f"data/{self._spec.published_name}-latest/{below}{table}_part_{self._part}.parquet"
-        )
+        self._path = Path(f"data/{self._spec.published_name}-latest/{below}{table}_part_{self._part}.parquet")
 
     def _add(self, rows: pa.RecordBatch) -> None:
-        if rows.num_rows:
-            self._group.append(rows)
-            self._group_rows += rows.num_rows
-            self._rows += rows.num_rows
-            if self._group_rows >= _ROWS_PER_GROUP:
+        """Gathers rows and writes groups of the full size: files must not depend on how rows were batched."""
+        self._rows += rows.num_rows
+        while rows.num_rows:
+            taken = rows.slice(0, _ROWS_PER_GROUP - self._group_rows)
+            self._group.append(taken)
+            self._group_rows += taken.num_rows
+            rows = rows.slice(taken.num_rows)
+            if self._group_rows == _ROWS_PER_GROUP:
                 self._write_group()
 
     def _write_group(self) -> None:
         if not self._group:
             return
-        group = pa.Table.from_batches(self._group)
+        group = pa.Table.from_batches(self._group).combine_chunks()
         if self._parquet is None:
             target = self._folder / self._path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,241 @@
+"""Keeping a collection equal to the chunks, with the real embedded engine and tiny vectors."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mediatech_assets.embeddings.profiles import Profile, profile_named
+from mediatech_assets.embeddings.store import VectorStore
+from mediatech_assets.index.edge import EdgeEngine
+from mediatech_assets.index.engine import CollectionSpec, FieldType, Hit
+from mediatech_assets.index.points import Point
+from mediatech_assets.index.sync import IndexChanges, IndexSync
+from mediatech_assets.lake import Lake
+from mediatech_assets_tests.unit.tiny import (
+    chunking,
+    new_lake,
+    open_dataset,
+    put_document,
+    remove_document,
+    rows,
+    split,
+)
+
+SPEC = CollectionSpec("tiny", 2, {"status": FieldType.KEYWORD})
+ANY = np.array([1.0, 0.0], dtype=np.float32)
+
+
+class KilledError(BaseException):
+    """Stands for a process that ends in the middle."""
+
+
+class DyingEngine(EdgeEngine):
+    """The real engine in a process that dies right after it acknowledged a batch."""
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        super().upsert(collection, points)
+        raise KilledError
+
+    def delete(self, collection: str, chunk_ids: Sequence[str]) -> None:
+        super().delete(collection, chunk_ids)
+        raise KilledError
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Iterator[Lake]:
+    lake = new_lake(tmp_path_factory.mktemp("sync"))
+    open_dataset(lake, "code")
+    yield lake
+    lake.close()
+
+
+@pytest.fixture
+def store(lake) -> VectorStore:
+    store = VectorStore(lake, profile_named("use"))
+    store.open()
+    with lake.transaction("code") as cursor:
+        for table in ("documents", "chunks", "chunk_state", "index_state"):
+            cursor.execute(f"DELETE FROM code.{table}")
+    with lake.transaction("embeddings") as cursor:
+        cursor.execute(f"DELETE FROM {store.table}")
+    for doc_id in "abc":
+        put_document(lake, "code", doc_id, [f"Texte {doc_id}."])
+    split(lake, "code")
+    embed(store)
+    return store
+
+
+def embed(store: VectorStore) -> None:
+    """Gives every text a vector."""
+
+    def same_vector(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+        keys = [key for key, _ in texts]
+        yield keys, np.tile(ANY, (len(keys), 1))
+
+    store.fill("code", chunking().id, same_vector)
+
+
+@pytest.fixture
+def sync(lake, store, tmp_path) -> IndexSync:
+    engine = EdgeEngine(tmp_path / "index")
+    return IndexSync(lake, engine, "code", chunking().id, store.table, SPEC)
+
+
+def served(sync: IndexSync) -> dict[str, Hit]:
+    return {hit.chunk_id: hit for hit in sync.engine.search_dense("code", ANY, 50)}
+
+
+def recorded(sync: IndexSync) -> set[str]:
+    return {chunk_id for (chunk_id,) in rows(sync.lake, "SELECT chunk_id FROM code.index_state")}
+
+
+def assert_equal_to_the_chunks(sync: IndexSync) -> None:
+    chunks = dict(rows(sync.lake, "SELECT chunk_id, text FROM code.chunks"))
+    assert {name: hit.payload["text"] for name, hit in served(sync).items()} == chunks
+    assert recorded(sync) == chunks.keys()
+    assert sync.count() == len(chunks)
+    again = sync.update()
+    assert (again.upserted, again.deleted, again.rebuilt) == (0, 0, False)
+
+
+def test_only_differences_are_written(sync, store):
+    first = sync.update()
+    assert first == IndexChanges(3, 0, 0, first.collection, rebuilt=True)
+    assert_equal_to_the_chunks(sync)
+
+    put_document(sync.lake, "code", "a", ["Texte a."], status="ABROGE")
+    put_document(sync.lake, "code", "b", ["Autre texte."])
+    put_document(sync.lake, "code", "d", ["Texte d."])
+    remove_document(sync.lake, "code", "c")
+    split(sync.lake, "code")
+    embed(store)
+    assert sync.update() == IndexChanges(3, 1, 0, first.collection, rebuilt=False)
+    assert served(sync)["a_1"].payload["status"] == "ABROGE"
+    assert_equal_to_the_chunks(sync)
+
+
+def test_a_chunk_waits_for_its_vector(sync, store):
+    sync.update()
+    put_document(sync.lake, "code", "d", ["Texte d."])
+    split(sync.lake, "code")
+    assert sync.update().without_vector == 1
+    assert "d_1" not in served(sync)
+    embed(store)
+    assert sync.update().upserted == 1
+    assert_equal_to_the_chunks(sync)
+
+
+@pytest.mark.parametrize("what", ["new", "changed", "removed"])
+def test_a_run_killed_between_the_engine_and_the_record_is_mended(sync, store, tmp_path, what):
+    sync.update()
+    if what == "removed":
+        remove_document(sync.lake, "code", "a")
+    else:
+        put_document(sync.lake, "code", "a" if what == "changed" else "d", ["Tout autre chose."])
+    split(sync.lake, "code")
+    embed(store)
+    with pytest.raises(KilledError):
+        replace(sync, engine=DyingEngine(tmp_path / "index")).update()
+    assert not sync.update().rebuilt
+    assert_equal_to_the_chunks(sync)
+
+
+def test_a_point_that_was_written_for_a_chunk_that_is_gone_by_then_is_removed(sync, store, tmp_path):
+    sync.update()
+    put_document(sync.lake, "code", "d", ["Texte d."])
+    split(sync.lake, "code")
+    embed(store)
+    with pytest.raises(KilledError):
+        replace(sync, engine=DyingEngine(tmp_path / "index")).update()
+    remove_document(sync.lake, "code", "d")
+    split(sync.lake, "code")
+    assert sync.update().deleted == 1
+    assert_equal_to_the_chunks(sync)
+
+
+def test_records_that_were_lost_are_made_again(sync):
+    collection = sync.update().collection
+    with sync.lake.transaction("code") as cursor:
+        cursor.execute("DELETE FROM code.index_state")
+    assert sync.update().collection == collection
+    assert_equal_to_the_chunks(sync)
+
+
+def test_points_that_the_engine_lost_are_written_again(sync):
+    collection = sync.update().collection
+    sync.engine.delete(collection, ["a_1", "b_1"])
+    assert sync.update() == IndexChanges(2, 0, 0, collection, rebuilt=False)
+    assert_equal_to_the_chunks(sync)
+
+
+@pytest.mark.parametrize("damage", ["spec", "shard", "folder"])
+def test_an_unreadable_collection_is_built_again_from_the_lake(sync, tmp_path, damage):
+    before = sync.update().collection
+    folder = tmp_path / "index" / before
+    if damage == "spec":
+        (folder / "spec.json").write_text("{")
+    elif damage == "shard":
+        for path in (folder / "shard").rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"\xff" * 10)
+    else:
+        shutil.rmtree(folder)
+    after = sync.update()
+    assert after.rebuilt
+    assert after.collection != before
+    assert sync.engine.collections() == [after.collection]
+    assert_equal_to_the_chunks(sync)
+
+
+def revised(profile: Profile) -> Profile:
+    return replace(profile, revision="another")
+
+
+@pytest.mark.parametrize("what", ["fields", "revision of the model"])
+def test_another_specification_gets_a_new_collection_and_the_old_one_goes(sync, store, what):
+    before = sync.update().collection
+    if what == "fields":
+        changed = replace(sync, spec=replace(SPEC, fields={"category": FieldType.KEYWORD}))
+    else:
+        other = VectorStore(sync.lake, revised(store.profile))
+        other.open()
+        embed(other)
+        changed = replace(sync, vectors=other.table)
+    after = changed.update()
+    assert after.rebuilt
+    assert after.upserted == 3
+    assert sync.engine.collection_for("code") == after.collection != before
+    assert sync.engine.collections() == [after.collection]
+    assert_equal_to_the_chunks(changed)
+
+
+def test_the_former_collection_answers_until_the_new_one_is_whole(sync, tmp_path):
+    before = sync.update().collection
+    other = replace(SPEC, fields={"category": FieldType.KEYWORD})
+    with pytest.raises(KilledError):
+        replace(sync, spec=other, engine=DyingEngine(tmp_path / "index")).update()
+    assert sync.engine.collection_for("code") == before
+    assert len(served(sync)) == 3
+    (begun,) = set(sync.engine.collections()) - {before}
+    continued = replace(sync, spec=other).update()
+    assert continued.collection == begun
+    assert sync.engine.collections() == [begun]
+    assert_equal_to_the_chunks(replace(sync, spec=other))
+
+
+def test_collections_of_other_datasets_are_left_alone(sync):
+    sync.engine.create("code-annexe-12345678-1", SPEC)
+    sync.engine.create("autre-12345678-1", SPEC)
+    sync.update()
+    assert {"code-annexe-12345678-1", "autre-12345678-1"} < set(sync.engine.collections())
+
+
+def test_a_dataset_without_chunks_has_an_empty_collection(sync):
+    for doc_id in "abc":
+        remove_document(sync.lake, "code", doc_id)
+    split(sync.lake, "code")
+    assert sync.update().upserted == 0
+    assert served(sync) == {}
