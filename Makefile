@@ -31,11 +31,11 @@ PYTEST ?=
 demo: $(VENV)/.default
 	$(BIN)/mediatech demo $(DEMO)
 
-##  make test    install with the test tools, then lint and the tiers fast, pipeline, faults
+##  make test    install with the test tools, then lint and the tiers fast, services, pipeline, faults
 .PHONY: test
 test: $(VENV)/.test
 	@failed=; summary=; \
-	for tier in lint fast pipeline faults; do \
+	for tier in lint fast services pipeline faults; do \
 		printf '\n=== %s ===\n' "$$tier"; \
 		started=$$(date +%s); \
 		if $(MAKE) "test-$$tier"; then outcome=passed; else outcome=FAILED; failed=1; fi; \
@@ -44,12 +44,15 @@ test: $(VENV)/.test
 	printf "\n=== tiers ===\n$$summary"; \
 	test -z "$$failed"
 
-.PHONY: test-lint test-fast test-pipeline test-faults
+.PHONY: test-lint test-fast test-services test-pipeline test-faults
 test-lint: lint
 
-##  make test-fast      unit and graph tests only; test-pipeline: whole runs; test-faults: bad input (PYTEST="-k legi")
+##  make test-fast      unit and graph tests only; likewise test-services, test-pipeline, test-faults (PYTEST="-k legi")
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest mediatech_assets_tests/unit mediatech_assets_tests/graph $(PYTEST)
+
+test-services: $(VENV)/.test
+	$(BIN)/python -m pytest mediatech_assets_tests/services $(PYTEST)
 
 test-pipeline: $(VENV)/.test
 	$(BIN)/python -m pytest mediatech_assets_tests/pipeline $(PYTEST)

@@ -255,17 +255,6 @@ def as_of(day: str | date) -> list[Filter]:
     return [Filter("start_date", Operator.LTE, text), Filter("end_date", Operator.GT, text)]
 
 
-def collection_name(dataset: str, profile: str, spec: CollectionSpec) -> str:
-    """Name of the collection of a dataset under a profile and a specification.
-
-    Args:
-        dataset: Name of the dataset.
-        profile: Hash of the profile; its first 8 characters are used.
-        spec: What the collection holds.
-    """
-    return check_name(f"{dataset}-{profile[:8]}-{spec.fingerprint}")
-
-
 def check_name(name: str) -> str:
     """`name`, when it can be that of a collection or alias.
 

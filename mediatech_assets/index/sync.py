@@ -6,8 +6,9 @@ not: how an engine stores points (`engine.py`) and how they are searched (`searc
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 from mediatech_assets.errors import IndexUnavailableError
 from mediatech_assets.index.bm25 import encode_document
 from mediatech_assets.index.engine import CollectionSpec, Engine
-from mediatech_assets.index.points import PAYLOAD_KEYS, Point
+from mediatech_assets.index.points import PAYLOAD_KEYS, PayloadValue, Point
 from mediatech_assets.lake import Lake, quoted
 from mediatech_assets.progress import track
 
@@ -55,6 +56,7 @@ class IndexSync:
         chunking_id: Chunking of the profile.
         vectors: The table of the profile's vectors, quoted for SQL.
         spec: What the collection holds; its fields are columns of `documents`.
+        title: Name of a document for people, from its columns (an article's number belongs to it).
     """
 
     lake: Lake
@@ -63,6 +65,7 @@ class IndexSync:
     chunking_id: str
     vectors: str
     spec: CollectionSpec
+    title: Callable[[Mapping[str, Any]], str]
 
     def update(self) -> IndexChanges:
         """Makes the collection equal to the chunks that have a vector, and points the alias to it."""
@@ -226,11 +229,10 @@ class IndexSync:
                 )
 
     def _points(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> list[Point]:
-        fields = "".join(f", document.{quoted(name)}" for name in self.spec.fields)
         rows = cursor.execute(
             f"""
-            SELECT chunk.doc_id, chunk.chunk_id, chunk.chunk_index, document.title, chunk.text,
-              document.source_url, chunk.chunk_text, vector.vector{fields}
+            SELECT chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text, vector.vector,
+              document.* EXCLUDE (doc_id, sections)
             FROM upserts
             JOIN {quoted(self.dataset)}.chunks AS chunk
               ON chunk.chunk_id = upserts.chunk_id AND chunk.chunking_id = ?
@@ -241,16 +243,19 @@ class IndexSync:
             [self.chunking_id, first, last],
         ).to_arrow_table()
         dense = _matrix(rows["vector"], self.spec.dimensions)
-        payload_names = [name for name in (*PAYLOAD_KEYS, *self.spec.fields) if name != "dataset"]
         return [
             Point(
                 chunk_id=row["chunk_id"],
                 dense=vector,
                 sparse=encode_document(row["chunk_text"]),
-                payload={"dataset": self.dataset} | {name: row[name] for name in payload_names},
+                payload=self._payload(row),
             )
             for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), dense, strict=True)
         ]
+
+    def _payload(self, row: Mapping[str, Any]) -> dict[str, PayloadValue]:
+        own = {"dataset": self.dataset, "title": self.title(row)}
+        return own | {name: row[name] for name in (*PAYLOAD_KEYS, *self.spec.fields) if name not in own}
 
     def _drop_others(self, collection: str) -> None:
         """Removes the dataset's former collections and what was recorded of them."""

@@ -205,7 +205,7 @@ class Platform:
 
     def chunking(self, dataset: Dataset) -> Chunking:
         """How the dataset's documents are split for the active profile."""
-        published = set(dataset.published_columns) | set(dataset.filters)
+        published = {*dataset.published_columns, *dataset.filters, *dataset.release_table_columns}
         own = [name for name in dataset.metadata_schema.names if name in published]
         return Chunking(
             tokenizer=self.profile.tokenizer,
@@ -229,6 +229,7 @@ class Platform:
                 dimensions=self.profile.dimensions,
                 fields={name: _field_type(name) for name in dataset.filters},
             ),
+            title=partial(_title, dataset.heading),
         )
 
     def search(
@@ -505,6 +506,11 @@ def _read_raw_file(file: RawFile) -> Iterator[Any]:
 def _counter(profile_name: str) -> TokenCounter:
     """The token counter of this process, loaded once."""
     return TokenCounter(profile_named(profile_name))
+
+
+def _title(heading: Callable[[Mapping[str, Any]], list[str]], document: Mapping[str, Any]) -> str:
+    """The first line that stands above a document's chunks: its title, with an article's number."""
+    return next(filter(None, heading(document)), "")
 
 
 def _field_type(name: str) -> FieldType:

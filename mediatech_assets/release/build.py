@@ -160,7 +160,7 @@ def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFa
             f"""
             SELECT (SELECT count(*) FROM {dataset}.documents),
               (SELECT coalesce(max(left(last_modified, 10)), max(left(stamp, 8))) FROM {dataset}.raw_files
-               WHERE file IN (SELECT file FROM {dataset}.applied_archives))
+               WHERE {_is_built_from(dataset)})
             """
         )
         .fetchone()
@@ -188,9 +188,8 @@ def _manifest(
         lake.cursor()
         .execute(
             f"""
-            SELECT DISTINCT raw.file, raw.url, raw.sha256, raw.size, raw.stamp, raw.last_modified, raw.etag
-            FROM {dataset}.raw_files AS raw JOIN {dataset}.applied_archives AS applied USING (file)
-            ORDER BY raw.stamp, raw.file
+            SELECT file, url, sha256, size, stamp, last_modified, etag FROM {dataset}.raw_files
+            WHERE {_is_built_from(dataset)} ORDER BY stamp, file
             """
         )
         .to_arrow_table()
@@ -214,6 +213,18 @@ def _manifest(
         "quarantine": quarantine[0] if quarantine else 0,
         "files": [asdict(file) for file in contents],
     }
+
+
+def _is_built_from(dataset: str) -> str:
+    """SQL that is true for the raw files behind the documents: since the last stock or snapshot, and theirs.
+
+    An unchanged sheet still comes from the older snapshot that brought it.
+    """
+    return f"""
+      (file IN (SELECT source_file FROM {dataset}.documents)
+       OR file IN (SELECT file FROM {dataset}.applied_archives WHERE applied_at >= (
+         SELECT max(applied_at) FROM {dataset}.applied_archives WHERE kind IN ('stock', 'snapshot'))))
+    """
 
 
 def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapshot: int) -> None:

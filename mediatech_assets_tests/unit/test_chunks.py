@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mediatech_assets.chunks.build import ChunkChanges, Chunks, document_chunks, fitting_heading, text_key
 from mediatech_assets.documents.model import SECTION_SEPARATOR
 from mediatech_assets.lake import Lake
-from mediatech_assets_tests.unit.tiny import (
+from mediatech_assets_tests.tiny import (
     chunking,
     count_words,
     new_lake,

@@ -15,7 +15,7 @@ from mediatech_assets.errors import LakeError
 from mediatech_assets.lake import Lake
 from mediatech_assets.lake.connection import create_table_sql, quoted, sql_type
 from mediatech_assets.schemas import LAKE_FORMAT, SECTION, column
-from mediatech_assets_tests.unit.tiny import new_lake, rows
+from mediatech_assets_tests.tiny import new_lake, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = {"numbers": pa.schema([column("number", pa.int64(), "A number.")])}

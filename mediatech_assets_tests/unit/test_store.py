@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mediatech_assets.embeddings.profiles import profile_named
 from mediatech_assets.embeddings.store import VectorStore
 from mediatech_assets.lake import Lake
-from mediatech_assets_tests.unit.tiny import new_lake, open_dataset, put_document, rows, split
+from mediatech_assets_tests.tiny import new_lake, open_dataset, put_document, rows, split
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -14,7 +14,7 @@ from mediatech_assets.index.engine import CollectionSpec, FieldType, Hit
 from mediatech_assets.index.points import Point
 from mediatech_assets.index.sync import IndexChanges, IndexSync
 from mediatech_assets.lake import Lake
-from mediatech_assets_tests.unit.tiny import (
+from mediatech_assets_tests.tiny import (
     chunking,
     new_lake,
     open_dataset,
@@ -81,7 +81,7 @@ def embed(store: VectorStore) -> None:
 @pytest.fixture
 def sync(lake, store, tmp_path) -> IndexSync:
     engine = EdgeEngine(tmp_path / "index")
-    return IndexSync(lake, engine, "code", chunking().id, store.table, SPEC)
+    return IndexSync(lake, engine, "code", chunking().id, store.table, SPEC, title=lambda row: row["title"])
 
 
 def served(sync: IndexSync) -> dict[str, Hit]:

@@ -18,7 +18,7 @@ from mediatech_assets.errors import RefusedFileError
 from mediatech_assets.lake import Lake
 from mediatech_assets.records import ArchiveMember, Kind, RawFile
 from mediatech_assets.schemas import column
-from mediatech_assets_tests.unit.tiny import METADATA, new_lake, open_dataset, rows
+from mediatech_assets_tests.tiny import METADATA, new_lake, open_dataset, rows
 
 TITLE_ONLY = pa.schema([column("title", pa.string(), "Title.")])
 _numbers = itertools.count()

@@ -21,7 +21,7 @@ from mediatech_assets.records import file_sha256
 from mediatech_assets.release.build import Release, ReleaseSpec, build_release
 from mediatech_assets.release.card import CardFacts
 from mediatech_assets.release.export import ExportSpec, IncompleteVectorsError, _Writer
-from mediatech_assets_tests.unit.tiny import chunking, new_lake, open_dataset, put_document, rows, split
+from mediatech_assets_tests.tiny import chunking, new_lake, open_dataset, put_document, rows, split
 
 COLUMNS = (
     "chunk_id", "doc_id", "chunk_index", "chunk_xxh64", "title", "status", "text", "context", "chunk_text",

@@ -23,7 +23,6 @@ from mediatech_assets.index.engine import (
     Filter,
     Operator,
     as_of,
-    collection_name,
     open_engine,
 )
 from mediatech_assets.index.points import PAYLOAD_KEYS, Point, point_id
@@ -80,7 +79,7 @@ def process(folder: Path, program: str):
         "from pathlib import Path\n"
         "from mediatech_assets.index.edge import EdgeEngine\n"
         "from mediatech_assets.lake.locks import exclusive\n"
-        "from mediatech_assets_tests.unit.test_edge import points\n"
+        "from mediatech_assets_tests.services.test_edge import points\n"
         f"folder = Path({str(folder)!r})\nengine = EdgeEngine(folder)\n"
     )
     child = subprocess.Popen(
@@ -430,7 +429,7 @@ def test_names_cannot_leave_the_folder(engine, name):
             refused(name)
 
 
-def test_a_collection_name_changes_with_everything_that_needs_a_new_one():
+def test_a_specification_changes_with_everything_that_needs_a_new_collection():
     specs = [
         SPEC,
         CollectionSpec("BAAI/bge-m3", 8, SPEC.fields),
@@ -438,10 +437,7 @@ def test_a_collection_name_changes_with_everything_that_needs_a_new_one():
         CollectionSpec("BAAI/bge-m3", 4),
         CollectionSpec("BAAI/bge-m3", 4, SPEC.fields, sparse_version="french-0"),
     ]
-    names = {collection_name("legi", "0123456789abcdef", spec) for spec in specs}
-    assert len(names) == len(specs)
-    assert all(name.startswith("legi-01234567-") for name in names)
-    assert collection_name("legi", "fedcba98", SPEC) not in names
+    assert len({spec.fingerprint for spec in specs}) == len(specs)
 
 
 def test_point_numbers_are_those_of_stored_collections():
