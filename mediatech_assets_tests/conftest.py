@@ -23,6 +23,7 @@ from typing import NoReturn
 from urllib.parse import urlencode
 
 import httpx
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -35,6 +36,11 @@ FAST_TIERS = frozenset({"unit", "graph"})
 MIRROR_FIXTURES = frozenset({"mirror_small", "mirror_server"})
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
+
+# CI tries the same examples each time, so that it judges the change and not its luck; other runs explore.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if IN_CI:
+    hypothesis.settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

