@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -147,7 +148,14 @@ class MirrorServer:
 @pytest.fixture
 def mirror_server(mirror_small: Path) -> Iterator[MirrorServer]:
     """The small mirror served on a free port, at day 0 and without faults."""
-    server = mirror_serve_module().make_server(mirror_small, day=0)
+    with serving(mirror_small) as server:
+        yield server
+
+
+@contextmanager
+def serving(mirror: Path) -> Iterator[MirrorServer]:
+    """Serves a mirror on a free port while the block runs, at day 0 and without faults."""
+    server = _serve_module().make_server(mirror, day=0)
     thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
     thread.start()
     host, port = server.server_address[:2]
@@ -157,7 +165,7 @@ def mirror_server(mirror_small: Path) -> Iterator[MirrorServer]:
     thread.join(timeout=10)
 
 
-def mirror_serve_module() -> ModuleType:
+def _serve_module() -> ModuleType:
     spec = importlib.util.spec_from_file_location("mirror_serve", MIRROR_PROGRAMS / "serve.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,14 +1,13 @@
 """Fixtures that several pipeline tests share: upstreams that live as long as a module, and a clean environment."""
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from mediatech_assets.sample_upstream import SAMPLE_DAYS, build_sample_upstream
-from mediatech_assets_tests.conftest import MirrorServer, mirror_serve_module
+from mediatech_assets_tests.conftest import MirrorServer, serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,11 +30,5 @@ def sample_days(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Path]:
 @pytest.fixture(scope="module")
 def mirror(mirror_small: Path) -> Iterator[MirrorServer]:
     """The small mirror on a free port for all tests of a module; each sets the day that it needs."""
-    server = mirror_serve_module().make_server(mirror_small, day=0)
-    thread = threading.Thread(target=server.serve_forever, name="mirror", daemon=True)
-    thread.start()
-    host, port = server.server_address[:2]
-    yield MirrorServer(url=f"http://{host}:{port}")
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=10)
+    with serving(mirror_small) as server:
+        yield server
