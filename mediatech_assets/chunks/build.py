@@ -33,8 +33,6 @@ _HEADING_SHARE = 0.4
 
 _DOCUMENTS_PER_SHARD = 250
 _DOCUMENTS_PER_COMMIT = 10_000
-#: Below this many documents, starting workers costs more than it saves.
-_POOL_FROM_DOCUMENTS = 4_000
 
 CountTokens = Callable[[str], int]
 
@@ -171,12 +169,14 @@ class Chunks:
         dataset: Name of the dataset.
         chunking: How its documents are split.
         workers: Worker processes for many documents.
+        pool_from_documents: Number of documents from which workers are worth their start.
     """
 
     lake: Lake
     dataset: str
     chunking: Chunking
     workers: int
+    pool_from_documents: int = 4_000
 
     def update(self) -> ChunkChanges:
         """Splits the documents that changed since they were split last, and drops those that vanished."""
@@ -227,7 +227,7 @@ class Chunks:
 
     def _split(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int, total: int) -> ChunkChanges:
         """Splits the waiting documents of places `first` to `last` and commits them."""
-        workers = self.workers if total >= _POOL_FROM_DOCUMENTS else 0
+        workers = self.workers if total >= self.pool_from_documents else 0
         shards = self._waiting_shards(cursor, first, last)
         step = f"{self.dataset}: splitting"
         tables: list[pa.Table] = [CHUNKS.empty_table()]

@@ -65,15 +65,33 @@ class ParsedShard:
 Group = Sequence[Member]
 
 
+#: A parsed row, and the member that it comes from.
+Row = tuple[dict[str, object], Member]
+
+#: What Arrow raises for a value that does not fit its column.
+_MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
+
+
 def parse_shard(parser: Parser, groups: Sequence[Group]) -> ParsedShard:
     """Parses groups of members. Bad input becomes a refusal; nothing raises, nothing is dropped."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     refusals: list[RefusedInput] = []
     for group in groups:
         group_rows, group_refusals = _parse_group(parser, group)
         rows += group_rows
         refusals += group_refusals
-    return ParsedShard(pa.Table.from_pylist(rows, schema=parser.row_schema), refusals)
+    try:
+        return ParsedShard(_table(parser, rows), refusals)
+    except _MISFITS:
+        # Rarely needed, and slow: which rows are at fault is found by trying each alone.
+        problems = [_value_problem(parser, row) for row, _ in rows]
+        fitting = [row for row, problem in zip(rows, problems, strict=True) if not problem]
+        refusals += [
+            _refused(Refusal(str(row["doc_id"]), problem), member)
+            for (row, member), problem in zip(rows, problems, strict=True)
+            if problem
+        ]
+        return ParsedShard(_table(parser, fitting), refusals)
 
 
 def content_hash(document: Document) -> str:
@@ -91,7 +109,7 @@ def content_hash(document: Document) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _parse_group(parser: Parser, group: Group) -> tuple[list[dict[str, object]], list[RefusedInput]]:
+def _parse_group(parser: Parser, group: Group) -> tuple[list[Row], list[RefusedInput]]:
     found: dict[str, tuple[Document, Member]] = {}
     refusals: list[RefusedInput] = []
     for member in group:
@@ -107,14 +125,16 @@ def _parse_group(parser: Parser, group: Group) -> tuple[list[dict[str, object]],
             else:
                 found[outcome.doc_id] = (outcome, member)
     sha256 = hashlib.sha256(b"".join(hashlib.sha256(member.data).digest() for member in group)).hexdigest()
-    rows = []
+    rows: list[Row] = []
     for document, origin in found.values():
-        row = _row(parser, document, origin, sha256)
-        problem = _schema_problem(row, parser.row_schema)
+        problem = _column_problem(document, parser.metadata_schema)
+        if not problem:
+            try:
+                rows.append((_row(parser, document, origin, sha256), origin))
+            except (TypeError, ValueError) as error:
+                problem = f"a value does not fit the schema: {error}"
         if problem:
-            refusals.append(_refused(Refusal(document.doc_id, problem), origin))
-        else:
-            rows.append(row)
+            refusals.append(_refused(Refusal(document.doc_id or origin.path, problem), origin))
     return rows, refusals
 
 
@@ -149,19 +169,28 @@ def _row(parser: Parser, document: Document, member: Member, sha256: str) -> dic
     }
 
 
-def _schema_problem(row: dict[str, object], schema: pa.Schema) -> str:
-    """Why the row does not fit the schema; empty when it does."""
-    missing = [field.name for field in schema if field.name not in row]
-    unknown = [name for name in row if name not in schema.names]
+def _column_problem(document: Document, metadata_schema: pa.Schema) -> str:
+    """Why the document cannot become a row at all; empty when it can."""
+    missing = [name for name in metadata_schema.names if name not in document.metadata]
+    unknown = [name for name in document.metadata if name not in metadata_schema.names]
     if missing or unknown:
         return f"columns do not fit the schema (missing: {missing}, unknown: {unknown})"
-    if not row["doc_id"]:
+    if not document.doc_id:
         return "the document has no identifier"
+    return ""
+
+
+def _value_problem(parser: Parser, row: dict[str, object]) -> str:
+    """Why a value of the row does not fit its column; empty when all do."""
     try:
-        pa.Table.from_pylist([row], schema=schema)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        pa.Table.from_pylist([row], schema=parser.row_schema)
+    except _MISFITS as error:
         return f"a value does not fit the schema: {error}"
     return ""
+
+
+def _table(parser: Parser, rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist([row for row, _ in rows], schema=parser.row_schema)
 
 
 def _refused(refusal: Refusal, member: Member) -> RefusedInput:

@@ -67,7 +67,7 @@ def test_a_row_says_what_it_is_and_where_it_comes_from():
     ("data", "subject", "reason"),
     [
         (b"refused", "D9", "no introduction"),
-        (b"no id", "", "no identifier"),
+        (b"no id", "m1.xml", "no identifier"),
         (b"missing column", "D1", "missing: ['rank']"),
         (b"unknown column", "D1", "unknown: ['colour']"),
         (b"wrong type", "D1", "does not fit"),
