@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mediatech_assets import __version__
 from mediatech_assets.errors import ConfigurationError, MediatechError, unusable_file
@@ -118,13 +118,14 @@ def demo(
     _say(f"everything is written below {settings.home}")
     started = time.monotonic()
     updates = _update(settings, _dataset_names(datasets), BUILT_LAYERS)
-    _show_summary(settings, updates)
+    figures = _status(settings)
+    _show_summary(figures, updates)
     _say(f"done in {time.monotonic() - started:.1f} s")
     names = [update.dataset for update in updates if not update.errors]
     if names:
         _say(f"\n« {_DEMO_QUESTION} »")
         _show_answer(_search(settings, _DEMO_QUESTION, names, "hybrid", 3))
-    _show_releases(settings, names)
+    _show_releases(figures, names)
     # The UI's own runs read the upstream that it is told, which is not the demo's unless it is said.
     setting = f"MEDIATECH_UPSTREAM_BASE={settings.upstream_base} " if settings.upstream_base else ""
     command = "mediatech" if shutil.which("mediatech") else sys.argv[0]
@@ -171,7 +172,7 @@ def update(
             }
         )
     else:
-        _show_summary(settings, updates)
+        _show_summary(_status(settings), updates)
     _leave(updates)
 
 
@@ -423,17 +424,14 @@ def _progress_shown() -> Iterator[None]:
             log.removeHandler(handler)
 
 
-def _show_summary(settings: Settings, updates: Sequence["DatasetUpdate"]) -> None:
+def _show_summary(held: Mapping[str, dict[str, Any]], updates: Sequence["DatasetUpdate"]) -> None:
     """One line a dataset: what it holds now, and how long it took."""
-    held = _status(settings)
-    table = Table("dataset", "documents", "chunks", "vectors", "points", "seconds", "result")
-    for name in ("documents", "chunks", "vectors", "points", "seconds"):
-        next(column for column in table.columns if column.header == name).justify = "right"
+    counts = ("documents", "chunks", "vectors", "points")
+    table = Table("dataset", *(Column(name, justify="right") for name in (*counts, "seconds")), "result")
     for update in updates:
-        figures = held[update.dataset]
-        counts = (f"{figures[name]:,}" for name in ("documents", "chunks", "vectors", "points"))
+        figures = (f"{held[update.dataset][name]:,}" for name in counts)
         result = "failed" if update.errors else "input refused" if update.problems else "ok"
-        table.add_row(update.dataset, *counts, f"{update.seconds:.1f}", result)
+        table.add_row(update.dataset, *figures, f"{update.seconds:.1f}", result)
     _out.print(table, markup=False)
 
 
@@ -472,12 +470,12 @@ def _show_answer(answer: "SearchAnswer") -> None:
         _out.print(f"   {_shortened(result.text)}", markup=False, highlight=False)
 
 
-def _show_releases(settings: Settings, datasets: Sequence[str]) -> None:
+def _show_releases(held: Mapping[str, dict[str, Any]], datasets: Sequence[str]) -> None:
     from mediatech_assets.release.review import REVIEW
 
-    for name, figures in _status(settings).items():
-        if name in datasets and figures["release"]:
-            _say(f"release of {name}: {Path(figures['release']['path']) / REVIEW}")
+    for name in datasets:
+        if release := held[name]["release"]:
+            _say(f"release of {name}: {Path(release['path']) / REVIEW}")
 
 
 def _shortened(text: str, length: int = 300) -> str:

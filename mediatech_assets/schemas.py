@@ -97,12 +97,6 @@ DOCUMENT_COLUMNS = [
     column("changed_at", TIMESTAMP, "When its content last changed.", nullable=False),
 ]
 
-#: Columns that say where a row comes from or when it was written: no part of the content hash.
-PROVENANCE_COLUMNS = (
-    "parser_version", "source_file", "source_member", "source_modified", "source_sha256",
-    "first_seen", "changed_at",
-)  # fmt: skip
-
 TOMBSTONES = pa.schema(
     [
         column("doc_id", pa.string(), "Document that vanished.", nullable=False),

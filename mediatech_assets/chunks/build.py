@@ -17,7 +17,7 @@ import xxhash
 
 from mediatech_assets.chunks.splitter import SPLITTER_VERSION, split_text
 from mediatech_assets.documents.model import SECTION_SEPARATOR, MetadataValue
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
 from mediatech_assets.schemas import CHUNKS
 from mediatech_assets.workers import map_shards
@@ -115,7 +115,7 @@ def document_chunks(
     document: Mapping[str, object], chunking: Chunking, count_tokens: CountTokens
 ) -> Iterator[dict[str, object]]:
     """Rows of one document: its `text` values, joined in order, are its sections joined by the separator."""
-    doc_id = document["doc_id"]
+    doc_id, chunking_id = document["doc_id"], chunking.id
     metadata = {name: document[name] for name in chunking.hashed_columns if name in document}
     lines = chunking.heading(document)  # type: ignore[arg-type]
     index = 0
@@ -139,7 +139,7 @@ def document_chunks(
             }
             yield {
                 **row,
-                "chunking_id": chunking.id,
+                "chunking_id": chunking_id,
                 "tokens": count_tokens(chunk_text),
                 "row_hash": _row_hash(row, metadata),
             }
@@ -192,8 +192,7 @@ class Chunks:
     def count(self) -> int:
         """Chunks of the active chunking."""
         sql = f"SELECT count(*) FROM {self._table('chunks')} WHERE chunking_id = ?"
-        row = self.lake.cursor().execute(sql, [self.chunking.id]).fetchone()
-        return int(row[0]) if row else 0
+        return number(self.lake.cursor(), sql, [self.chunking.id])
 
     def _find_work(self, cursor: duckdb.DuckDBPyConnection) -> int:
         """Copies the documents to split into `waiting`, numbered, so that no query stays open while splitting."""
@@ -210,7 +209,7 @@ class Chunks:
             """,
             [self.chunking.id],
         )
-        return _number(cursor, "SELECT count(*) FROM waiting")
+        return number(cursor, "SELECT count(*) FROM waiting")
 
     def _drop_vanished(self, cursor: duckdb.DuckDBPyConnection) -> ChunkChanges:
         cursor.execute(
@@ -221,7 +220,7 @@ class Chunks:
             """,
             [self.chunking.id],
         )
-        if not _number(cursor, "SELECT count(*) FROM batch"):
+        if not number(cursor, "SELECT count(*) FROM batch"):
             return ChunkChanges()
         return self._commit(cursor, CHUNKS.empty_table(), remember=False)
 
@@ -316,8 +315,3 @@ def _section_texts(sections: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapp
 def _row_hash(row: Mapping[str, object], metadata: Mapping[str, object]) -> str:
     text = json.dumps([row, metadata], ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _number(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = cursor.execute(sql).fetchone()
-    return int(row[0]) if row else 0

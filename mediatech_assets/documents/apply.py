@@ -16,7 +16,7 @@ from mediatech_assets.documents.commit import AppliedFile, Changes, Delivery
 from mediatech_assets.documents.model import Member
 from mediatech_assets.documents.parse import Group, Parser, RefusedInput, parse_shard
 from mediatech_assets.errors import RefusedFileError
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
 from mediatech_assets.records import ArchiveMember, RawFile
 from mediatech_assets.workers import map_shards
@@ -283,12 +283,8 @@ class Documents:
         return {file: (sha256, parser) for file, sha256, parser in found.fetchall()}
 
     def _has_history(self) -> bool:
-        row = (
-            self.lake.cursor()
-            .execute(f"SELECT count(*) FROM {quoted(self.dataset)}.applied_archives")
-            .fetchone()
-        )
-        return bool(row and row[0])
+        sql = f"SELECT count(*) FROM {quoted(self.dataset)}.applied_archives"
+        return number(self.lake.cursor(), sql) > 0
 
     def _last_applied(self) -> dict[str, tuple[str, str]]:
         """File and parser of the last commit, by feed."""

@@ -10,13 +10,13 @@ one is kept, because a suppression names a path, and when the newer path goes th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pyarrow as pa
 
 from mediatech_assets.documents.parse import RefusedInput
 from mediatech_assets.errors import RefusedFileError
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.lake.connection import create_table_sql
 from mediatech_assets.records import RawFile
 from mediatech_assets.schemas import QUARANTINE, documents_schema
@@ -137,7 +137,7 @@ class Delivery:
             refusals: What was refused.
             replacing: The same members may have been refused before (several archives in one commit).
         """
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = utc_now()
         rows = [
             {
                 "subject": refusal.subject,
@@ -170,7 +170,7 @@ class Delivery:
         Raises:
             RefusedFileError: a complete state without any document, where there were some before.
         """
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = utc_now()
         self._cursor.execute(f"SET VARIABLE committed_at = TIMESTAMP '{now.isoformat(sep=' ')}'")
         if not self._keep_copies:
             self._refuse_duplicates()
@@ -187,7 +187,7 @@ class Delivery:
                 )
             self._write_documents(applied[-1].file.name)
             self._write_quarantine(whole=whole)
-            self._record_files(applied, parser_version, changes)
+            self._record_files(applied, parser_version, changes, now)
         return changes
 
     def _refuse_duplicates(self) -> None:
@@ -334,7 +334,9 @@ class Delivery:
         self._cursor.execute(f"DELETE FROM {quarantine} WHERE {settled}")
         self._cursor.execute(f"INSERT INTO {quarantine} BY NAME SELECT * FROM refused")
 
-    def _record_files(self, applied: Sequence[AppliedFile], parser_version: str, changes: Changes) -> None:
+    def _record_files(
+        self, applied: Sequence[AppliedFile], parser_version: str, changes: Changes, now: datetime
+    ) -> None:
         for item in applied:
             counted = changes if item is applied[-1] else None
             row = {
@@ -344,6 +346,7 @@ class Delivery:
                 "kind": item.file.kind,
                 "feed": item.file.feed,
                 "parser_version": parser_version,
+                "applied_at": now,
                 "delivered": counted.delivered if counted else None,
                 "added": counted.added if counted else None,
                 "changed": counted.changed if counted else None,
@@ -352,13 +355,7 @@ class Delivery:
                 "skipped": item.skipped,
                 "suppressions": item.suppressions,
             }
-            self._cursor.execute(
-                f"""
-                INSERT INTO {self._table("applied_archives")} ({", ".join(row)}, applied_at)
-                VALUES ({", ".join("?" * len(row))}, getvariable('committed_at'))
-                """,
-                list(row.values()),
-            )
+            insert_row(self._cursor, self._table("applied_archives"), row)
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         self._cursor.register("incoming", rows)

@@ -161,11 +161,6 @@ class TextBuilder:
         """All that was added, with the conventions of `model.py`."""
         return "".join(self._output).strip()
 
-    def add_text(self, text: str | None) -> None:
-        """Adds a paragraph."""
-        self._write(text)
-        self._end_block()
-
     def add(self, element: etree._Element) -> None:
         """Adds an element as blocks of their own, without its tail."""
         self._end_block()

@@ -6,14 +6,13 @@ What belongs here: which texts still need a vector, and adding vectors. What doe
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from mediatech_assets.embeddings.profiles import Profile
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, number, quoted, utc_now
 from mediatech_assets.progress import track
 from mediatech_assets.schemas import VECTORS
 
@@ -93,24 +92,20 @@ class VectorStore:
                 INSERT INTO {self.table} (text_key, vector, created_at)
                 SELECT text_key, vector, ? FROM incoming ANTI JOIN {self.table} USING (text_key)
                 """,
-                [datetime.now(UTC).replace(tzinfo=None)],
+                [utc_now()],
             )
             cursor.unregister("incoming")
 
     def count(self, dataset: str, chunking_id: str) -> int:
         """Different texts of a dataset's chunks that have a vector."""
-        row = (
-            self.lake.cursor()
-            .execute(
-                f"""
-                SELECT count(DISTINCT text_key) FROM {quoted(dataset)}.chunks
-                SEMI JOIN {self.table} USING (text_key) WHERE chunking_id = ?
-                """,
-                [chunking_id],
-            )
-            .fetchone()
+        return number(
+            self.lake.cursor(),
+            f"""
+            SELECT count(DISTINCT text_key) FROM {quoted(dataset)}.chunks
+            SEMI JOIN {self.table} USING (text_key) WHERE chunking_id = ?
+            """,
+            [chunking_id],
         )
-        return int(row[0]) if row else 0
 
     def _find_work(self, cursor: duckdb.DuckDBPyConnection, dataset: str, chunking_id: str) -> int:
         """Copies the texts without vector into `waiting`, numbered by length, and counts them."""
@@ -126,8 +121,7 @@ class VectorStore:
             """,
             [chunking_id],
         )
-        row = cursor.execute("SELECT count(*) FROM waiting").fetchone()
-        return int(row[0]) if row else 0
+        return number(cursor, "SELECT count(*) FROM waiting")
 
 
 def vector_column(vectors: np.ndarray) -> pa.Array:

@@ -18,7 +18,7 @@ from mediatech_assets.errors import IndexUnavailableError
 from mediatech_assets.index.bm25 import encode_document
 from mediatech_assets.index.engine import CollectionSpec, Engine
 from mediatech_assets.index.points import PAYLOAD_KEYS, PayloadValue, Point
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
 
 _POINTS_PER_BATCH = 2_000
@@ -149,8 +149,7 @@ class IndexSync:
 
     def _recorded(self, collection: str) -> int:
         sql = f"SELECT count(*) FROM {self._state} WHERE collection = ?"
-        row = self.lake.cursor().execute(sql, [collection]).fetchone()
-        return int(row[0]) if row else 0
+        return number(self.lake.cursor(), sql, [collection])
 
     def _find_upserts(self, cursor: duckdb.DuckDBPyConnection, collection: str) -> tuple[int, int]:
         """Copies the rows to write into `upserts`, numbered; counts them and those without a vector."""
@@ -188,8 +187,7 @@ class IndexSync:
             """,
             [collection, self.chunking_id],
         )
-        row = cursor.execute("SELECT count(*) FROM deletes").fetchone()
-        return int(row[0]) if row else 0
+        return number(cursor, "SELECT count(*) FROM deletes")
 
     def _upsert(self, cursor: duckdb.DuckDBPyConnection, collection: str, total: int) -> None:
         with track(f"{self.dataset}: indexing", total or None, "points") as advance:
@@ -197,14 +195,7 @@ class IndexSync:
                 points = self._points(cursor, first, last)
                 self.engine.upsert(collection, points)
                 with self.lake.transaction(self.dataset, cursor):
-                    cursor.execute(
-                        f"""
-                        DELETE FROM {self._state} WHERE collection = ? AND chunk_id IN (
-                          SELECT chunk_id FROM upserts WHERE place BETWEEN ? AND ?
-                        )
-                        """,
-                        [collection, first, last],
-                    )
+                    self._forget(cursor, collection, "upserts", first, last)
                     cursor.execute(
                         f"""
                         INSERT INTO {self._state} (collection, chunk_id, row_hash)
@@ -219,14 +210,20 @@ class IndexSync:
             rows = cursor.execute("SELECT chunk_id FROM deletes WHERE place BETWEEN ? AND ?", [first, last])
             self.engine.delete(collection, [chunk_id for (chunk_id,) in rows.fetchall()])
             with self.lake.transaction(self.dataset, cursor):
-                cursor.execute(
-                    f"""
-                    DELETE FROM {self._state} WHERE collection = ? AND chunk_id IN (
-                      SELECT chunk_id FROM deletes WHERE place BETWEEN ? AND ?
-                    )
-                    """,
-                    [collection, first, last],
-                )
+                self._forget(cursor, collection, "deletes", first, last)
+
+    def _forget(
+        self, cursor: duckdb.DuckDBPyConnection, collection: str, table: str, first: int, last: int
+    ) -> None:
+        """Removes from our records the chunks of places `first` to `last` of a table of this run."""
+        cursor.execute(
+            f"""
+            DELETE FROM {self._state} WHERE collection = ? AND chunk_id IN (
+              SELECT chunk_id FROM {table} WHERE place BETWEEN ? AND ?
+            )
+            """,
+            [collection, first, last],
+        )
 
     def _points(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> list[Point]:
         rows = cursor.execute(

@@ -6,5 +6,6 @@ processes apart. What does not: the content of any table (see `schemas.py` and t
 
 from mediatech_assets.lake.connection import Lake, quoted
 from mediatech_assets.lake.locks import exclusive
+from mediatech_assets.lake.statements import insert_row, number, utc_now
 
-__all__ = ["Lake", "exclusive", "quoted"]
+__all__ = ["Lake", "exclusive", "insert_row", "number", "quoted", "utc_now"]

@@ -30,7 +30,7 @@ from mediatech_assets.errors import ConfigurationError
 from mediatech_assets.index.engine import CollectionSpec, Engine, FieldType, Filter, as_of, open_engine
 from mediatech_assets.index.search import SearchAnswer, search
 from mediatech_assets.index.sync import IndexSync
-from mediatech_assets.lake import Lake, exclusive, quoted
+from mediatech_assets.lake import Lake, exclusive, number, quoted
 from mediatech_assets.layers import Layer
 from mediatech_assets.raw.archives import read_members
 from mediatech_assets.raw.landing import LandingZone
@@ -451,8 +451,7 @@ class Platform:
 
     def count(self, dataset: str, table: str) -> int:
         """Rows of a table of the dataset's catalog."""
-        row = self.lake.cursor().execute(f"SELECT count(*) FROM {quoted(dataset)}.{quoted(table)}").fetchone()
-        return int(row[0]) if row else 0
+        return number(self.lake.cursor(), f"SELECT count(*) FROM {quoted(dataset)}.{quoted(table)}")
 
     def sample(self, dataset: str, layer: Layer, rows: int) -> list[dict[str, Any]]:
         """A few rows of a layer's table, long values shortened, for people to look at."""

@@ -6,12 +6,11 @@ how a host is asked, or what the files say.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from mediatech_assets.errors import ConfigurationError, MediatechError, RefusedFileError, UpstreamError
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.progress import track
 from mediatech_assets.raw.archives import verify
 from mediatech_assets.records import PublishedFile, RawFile, file_sha256
@@ -85,8 +84,10 @@ class LandingZone:
             ConfigurationError: the landing zone cannot be written.
         """
         landed = Landed()
-        self._withdraw(withdrawn_files(self.files(), published))
-        known = {file.name: file for file in self.files()}
+        held = self.files()
+        withdrawn = withdrawn_files(held, published)
+        self._withdraw(withdrawn)
+        known = {file.name: file for file in held if file not in withdrawn}
         wanted, stale = needed_files(published)
         landed.stale = len(stale)
         recorded = self._names(STALE) | known.keys()
@@ -94,11 +95,11 @@ class LandingZone:
             if file.name not in recorded:
                 self._record(file, STALE, reason="older than the stock: must not be applied after it")
         for file in wanted:
-            held = known.get(file.name)
-            if held is None or not held.ready or not held.path.is_file():
+            ours = known.get(file.name)
+            if ours is None or not ours.ready or not ours.path.is_file():
                 self._fetch(file, downloader, landed)
             elif file.kind == "snapshot":
-                self._make_newest(held, list(known.values()))
+                self._make_newest(ours, list(known.values()))
         ready = {file.name for file in self.files() if file.ready}
         landed.held = sum(file.name in ready for file in wanted)
         if not ready:
@@ -157,7 +158,7 @@ class LandingZone:
             with self._lake.transaction(self._dataset) as cursor:
                 cursor.execute(
                     f"UPDATE {quoted(self._dataset)}.raw_files SET fetched_at = ? WHERE file = ?",
-                    [datetime.now(UTC).replace(tzinfo=None), held.name],
+                    [utc_now(), held.name],
                 )
 
     def _fetch(self, file: PublishedFile, downloader: Downloader, landed: Landed) -> None:
@@ -205,14 +206,13 @@ class LandingZone:
             "stamp": file.stamp,
             "size": size,
             "sha256": sha256,
-            "fetched_at": datetime.now(UTC).replace(tzinfo=None),
+            "fetched_at": utc_now(),
             "status": status,
             "reason": reason,
         }
-        columns, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._lake.transaction(self._dataset) as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE file = ?", [file.name])
-            cursor.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
+            insert_row(cursor, table, row)
 
 
 def needed_files(published: Sequence[PublishedFile]) -> tuple[list[PublishedFile], list[PublishedFile]]:

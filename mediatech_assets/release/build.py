@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mediatech_assets import __version__
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.records import file_sha256
 from mediatech_assets.release.card import CardFacts, card
 from mediatech_assets.release.export import ExportedFile, ExportSpec, export, input_digest
@@ -237,15 +237,12 @@ def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapsh
         "snapshot_id": snapshot,
         "documents": release.documents,
         "rows": release.rows,
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
+        "created_at": utc_now(),
     }
     table = f"{quoted(spec.export.dataset)}.releases"
     with lake.transaction(spec.export.dataset) as cursor:
         cursor.execute(f"DELETE FROM {table} WHERE release = ?", [release.id])
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(quoted(name) for name in row)}) VALUES ({', '.join('?' * len(row))})",
-            list(row.values()),
-        )
+        insert_row(cursor, table, row)
 
 
 def _snapshot(lake: Lake, dataset: str) -> tuple[int, datetime]:
