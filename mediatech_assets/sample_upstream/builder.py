@@ -1,46 +1,39 @@
 """Writes the sample upstream: one folder a host, in the formats that the real hosts publish.
 
 What belongs here: where each file lies, from which day, with which time, and how a tree replaces another one
-safely. What does not: the words (`texts_*.py`) and the formats (`archives.py`, `legi_xml.py`,
-`sheet_xml.py`).
+safely. What does not: what any dataset's hosts hold (`fixtures/`), and the formats (`archives.py`).
 """
 
 import hashlib
+import importlib
 import json
 import os
+import pkgutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from mediatech_assets.errors import ConfigurationError
-from mediatech_assets.sample_upstream.archives import ListedFile, index_page, zip_of
-from mediatech_assets.sample_upstream.expected import SAMPLE_DAYS
-from mediatech_assets.sample_upstream.legi_deliveries import legi_deliveries
-from mediatech_assets.sample_upstream.sheet_xml import menu_file, service_file, sheet_file, tree_file
-from mediatech_assets.sample_upstream.texts_service_public import SERVICES, sheets_of
-from mediatech_assets.sample_upstream.texts_travail_emploi import labour_sheets_file
+from mediatech_assets.sample_upstream import fixtures
+from mediatech_assets.sample_upstream.hosted import SAMPLE_DAYS, HostedFile
 
 #: File at the root of a built tree: what it is and the size of every file.
 MARKER = "sample-upstream.json"
 
-_LEGI_FOLDER = "/OPENDATA/LEGI"
-_PRESENTATION = "DILA_LEGI_Presentation_20170824.pdf"
-_LABOUR_FILES = (
-    "github.com/SocialGouv/fiches-travail-data/raw/master/data/fiches-travail.json",
-    "raw.githubusercontent.com/SocialGouv/fiches-travail-data/master/data/fiches-travail.json",
-)
+
+@cache
+def fixture_modules() -> Mapping[str, ModuleType]:
+    """The module of each dataset of the sample, by the dataset's name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(fixtures.__path__))
+    return {name: importlib.import_module(f"{fixtures.__name__}.{name}") for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class _HostedFile:
-    """A file of the tree: its path (`<host>/<path>`), bytes and Last-Modified."""
-
-    path: str
-    data: bytes
-    modified: datetime
+def expected_ids() -> Mapping[str, Mapping[int, frozenset[str]]]:
+    """Ids that a database must hold, by dataset and day."""
+    return {name: module.EXPECTED for name, module in fixture_modules().items()}
 
 
 def build_sample_upstream(target: Path, day: int | None = None) -> Path:
@@ -112,13 +105,13 @@ def _holds(target: Path, day: int) -> bool:
 def _version() -> str:
     """Hash of this package's sources: any change of text or format makes a new tree."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def _write_tree(folder: Path, day: int) -> None:
-    files = [*_legi_files(day), *_service_public_files(day), *_labour_files(day)]
+    files: list[HostedFile] = [file for module in fixture_modules().values() for file in module.files(day)]
     for file in files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,43 +121,3 @@ def _write_tree(folder: Path, day: int) -> None:
     sizes = {file.path: len(file.data) for file in sorted(files, key=lambda file: file.path)}
     marker = json.dumps({"version": _version(), "day": day, "files": sizes}, indent=2)
     (folder / MARKER).write_text(f"{marker}\n", encoding="utf-8")
-
-
-def _legi_files(day: int) -> list[_HostedFile]:
-    """The archives that the folder lists on `day`, its presentation, and its index page."""
-    folder = f"echanges.dila.gouv.fr{_LEGI_FOLDER}"
-    files = [
-        _HostedFile(f"{folder}/{delivery.name}", delivery.data, delivery.stamp)
-        for delivery in legi_deliveries()
-        if delivery.day <= day
-    ]
-    presentation = _HostedFile(
-        f"{folder}/{_PRESENTATION}", b"%PDF-1.4\n%%EOF\n", datetime(2017, 8, 24, 12, 0, tzinfo=UTC)
-    )
-    files.append(presentation)
-    listed = [ListedFile(Path(file.path).name, len(file.data), file.modified) for file in files]
-    newest = max(file.modified for file in files)
-    return [*files, _HostedFile(f"{folder}/index.html", index_page(_LEGI_FOLDER, listed), newest)]
-
-
-def _service_public_files(day: int) -> list[_HostedFile]:
-    files = []
-    for feed, services in SERVICES.items():
-        sheets = sheets_of(feed, day)
-        members = {f"{sheet.id}.xml": sheet_file(sheet, feed) for sheet in sheets}
-        members |= {f"{service.id}.xml": service_file(service, feed) for service in services}
-        members |= {"arborescence.xml": tree_file(sheets), "menu.xml": menu_file()}
-        published = _snapshot_time(day, hour=4)
-        path = f"lecomarquage.service-public.fr/vdd/3.4/{feed}/zip/vosdroits-latest.zip"
-        files.append(_HostedFile(path, zip_of(members, published), published))
-    return files
-
-
-def _labour_files(day: int) -> list[_HostedFile]:
-    data, published = labour_sheets_file(day), _snapshot_time(day, hour=2)
-    return [_HostedFile(path, data, published) for path in _LABOUR_FILES]
-
-
-def _snapshot_time(day: int, hour: int) -> datetime:
-    """When the snapshots shown on `day` were published: they only change on day 2."""
-    return datetime(2026, 1, 7 if day >= 2 else 5, hour, 12, 0, tzinfo=UTC)

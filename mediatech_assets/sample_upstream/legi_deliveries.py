@@ -8,11 +8,11 @@ version under a new id, a new article, a deletion (one line ends in ` D`), an id
 to another folder, a path suppressed and delivered in the same archive, a list that names folders.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mediatech_assets.sample_upstream import texts_legi as texts
 from mediatech_assets.sample_upstream.archives import ArchivedFile, tar_gz
+from mediatech_assets.sample_upstream.hosted import INCREMENT_TIMES, STAMP_FORMAT, STOCK_TIME, Delivery
 from mediatech_assets.sample_upstream.legi_xml import (
     Article,
     LegalText,
@@ -23,25 +23,7 @@ from mediatech_assets.sample_upstream.legi_xml import (
     version_xml,
 )
 
-_STAMP_FORMAT = "%Y%m%d-%H%M%S"
 _OUTDATED_BY = timedelta(days=400)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An archive of the folder.
-
-    Args:
-        name: File name.
-        stamp: The time in that name, UTC.
-        day: First day of the sample on which the page lists it.
-        data: Its bytes.
-    """
-
-    name: str
-    stamp: datetime
-    day: int
-    data: bytes
 
 
 def legi_deliveries() -> list[Delivery]:
@@ -50,7 +32,7 @@ def legi_deliveries() -> list[Delivery]:
 
 
 def _stock() -> Delivery:
-    stamp = datetime(2026, 1, 5, 14, 0, 0, tzinfo=UTC)
+    stamp = STOCK_TIME
     outdated = ArchivedFile(
         f"{texts.PUBLIC_CODE.folder}/{texts.OUTDATED_DUPLICATE.path}",
         article_xml(texts.OUTDATED_DUPLICATE, texts.DECREE),
@@ -62,7 +44,7 @@ def _stock() -> Delivery:
         *_whole_text(texts.DECREE, texts.DECREE_ARTICLES, stamp),
         outdated,
     ]
-    name = f"Freemium_legi_global_{stamp:{_STAMP_FORMAT}}.tar.gz"
+    name = f"Freemium_legi_global_{stamp:{STAMP_FORMAT}}.tar.gz"
     return Delivery(name, stamp, 0, tar_gz(files, stamp))
 
 
@@ -79,7 +61,7 @@ def _increment_before_the_stock() -> Delivery:
 def _first_increment() -> Delivery:
     code = texts.LABOUR_CODE
     return _increment(
-        datetime(2026, 1, 6, 21, 14, 33, tzinfo=UTC),
+        INCREMENT_TIMES[0],
         day=1,
         delivered=[
             (code, texts.REMOTE_WORK_ENDED),
@@ -98,7 +80,7 @@ def _first_increment() -> Delivery:
 def _second_increment() -> Delivery:
     public, labour = texts.PUBLIC_CODE, texts.LABOUR_CODE
     return _increment(
-        datetime(2026, 1, 7, 21, 27, 5, tzinfo=UTC),
+        INCREMENT_TIMES[1],
         day=2,
         delivered=[
             (public, texts.SILENCE_COMPLETED),
@@ -122,7 +104,7 @@ def _increment(
     moved: list[tuple[LegalText, Article]] | None = None,
 ) -> Delivery:
     """An increment; an article of `moved` leaves its folder for that of what is no longer in force."""
-    prefix = f"{stamp:{_STAMP_FORMAT}}"
+    prefix = f"{stamp:{STAMP_FORMAT}}"
     lines = list(suppressed)
     files = [
         ArchivedFile(f"{prefix}/{text.folder}/{article.path}", article_xml(article, text), stamp)
