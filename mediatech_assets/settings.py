@@ -56,6 +56,10 @@ class Settings(BaseSettings):
         default=4, ge=1, le=20, description="Attempts for each request to an upstream."
     )
     profile: str = Field(default="use", description="Active embedding profile.")
+    redaction: Literal["public", "full"] = Field(
+        default="public",
+        description="What datasets keep of persons: public (no names, personal mails or direct lines) or full.",
+    )
     workers: int = Field(
         default=0, ge=0, description="Worker processes for parsing, splitting and embedding. 0: one a core."
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome
 from mediatech_assets.errors import MediatechError
+from mediatech_assets.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,15 @@ class SnapshotFile:
 
     Args:
         url: Its address.
-        format: How to read it: `zip` (members) or `json` (one member, the file).
+        format: How to read it: `zip` or `tarbz2` (members), `json` or `csv` (one member, the file).
         feed: Label of the feed when a dataset has several (`part`, `pro`).
+        records: How a member is cut into records, when a member holds many documents.
     """
 
     url: str
     format: str
     feed: str = ""
+    records: Records | None = None
 
     @property
     def filename(self) -> str:
@@ -52,10 +55,36 @@ class SnapshotFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DataGouvResource:
+    """The newest file of a series that a dataset of data.gouv.fr publishes under dated titles.
+
+    Args:
+        dataset: Slug or id of the dataset on data.gouv.fr.
+        title: Regular expression of the resource's title, whose group `stamp` is its sortable date.
+        file_host: Host that the resources are served from.
+        format: How to read it, as for `SnapshotFile`.
+        feed: Label of the feed when a dataset has several.
+        records: How the file is cut into records, when it holds many documents.
+    """
+
+    dataset: str
+    title: str
+    file_host: str
+    format: str
+    feed: str = ""
+    records: Records | None = None
+
+    @property
+    def listing_url(self) -> str:
+        """Address that describes the dataset and its resources, as JSON."""
+        return f"https://www.data.gouv.fr/api/1/datasets/{self.dataset}/"
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Files that together are the dataset; a document missing from all of them has vanished."""
 
-    files: tuple[SnapshotFile, ...]
+    files: tuple[SnapshotFile | DataGouvResource, ...]
 
 
 Source = DilaFund | Snapshot
@@ -95,6 +124,10 @@ class Dataset:
         release_table: Folder of a row in the release, from metadata; none for datasets of one table.
         release_table_columns: Metadata columns that `release_table` reads.
         filters: Metadata columns that searches filter on (copied into every point's payload).
+        section_columns: Published columns that differ from section to section: their values are the section's
+            attributes of the same names, an empty text where a section has none.
+        parse_full: As `parse`, with the personal data that `parse` leaves out. Only datasets whose source
+            names persons have it; which one is used is the installation's choice (MEDIATECH_REDACTION).
     """
 
     name: str
@@ -114,6 +147,8 @@ class Dataset:
     release_table: Callable[[Mapping[str, MetadataValue]], str] | None = None
     release_table_columns: tuple[str, ...] = ()
     filters: tuple[str, ...] = field(default=())
+    section_columns: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    parse_full: Callable[[Member], list[Outcome]] | None = None
 
     @property
     def published_name(self) -> str:
