@@ -228,7 +228,7 @@ class Documents:
                 if read.refusal:
                     refused = RefusedInput(read.path, read.refusal, read.path, file.name, read.data)
                     delivery.refuse([refused], replacing=replacing)
-                elif file.format != "json" and not self.wants(read.path):
+                elif not self.wants(read.path):
                     skipped[file.name] += 1
                 else:
                     member = Member(

@@ -126,7 +126,7 @@ class Lake:
 
     def close_to_everything_else(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Closes this process's DuckDB to every file but the lake's, for good: for queries of other people."""
-        cursor.execute(f"SET allowed_directories = [{_literal(str(self._folder) + '/')}]")
+        cursor.execute(f"SET allowed_directories = [{literal(str(self._folder) + '/')}]")
         cursor.execute("SET enable_external_access = false")
         cursor.execute("SET lock_configuration = true")
 
@@ -159,13 +159,13 @@ class Lake:
                 f"run `mediatech update --datasets {name}` first",
             )
         connection = self._connect()
-        options = [f"DATA_PATH {_literal(str(self._folder / name) + '/')}", "OVERRIDE_DATA_PATH true"]
+        options = [f"DATA_PATH {literal(str(self._folder / name) + '/')}", "OVERRIDE_DATA_PATH true"]
         if self._read_only:
             options.append("READ_ONLY")
         else:
             # Inlined rows are kept as text in the catalog: nested values and floats belong in Parquet.
             options += ["DATA_INLINING_ROW_LIMIT 0", "META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 30000"]
-        source = _literal(f"ducklake:sqlite:{self._catalog_file(name)}")
+        source = literal(f"ducklake:sqlite:{self._catalog_file(name)}")
         with exclusive(self._locks, f"lake-{name}", f"opening the {name} catalog", _COMMIT_WAIT_SECONDS):
             try:
                 connection.execute(f"ATTACH {source} AS {quoted(name)} ({', '.join(options)})")
@@ -261,7 +261,8 @@ def _extension_file(name: str) -> Path:
     return path
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL writes it, where a parameter is not possible."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from mediatech_assets.chunks.build import Chunking, Chunks
-from mediatech_assets.datasets.base import Dataset, DilaFund
+from mediatech_assets.datasets.base import DataGouvResource, Dataset, DilaFund, Snapshot, SnapshotFile
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
 from mediatech_assets.documents.apply import Documents
 from mediatech_assets.documents.parse import Parser
@@ -34,7 +34,7 @@ from mediatech_assets.lake import Lake, exclusive, number, quoted
 from mediatech_assets.layers import Layer
 from mediatech_assets.raw.archives import read_members
 from mediatech_assets.raw.landing import LandingZone
-from mediatech_assets.records import PublishedFile, RawFile, upstream_version
+from mediatech_assets.records import ArchiveMember, PublishedFile, RawFile, upstream_version
 from mediatech_assets.release.build import ReleaseSpec, build_release
 from mediatech_assets.release.card import CardFacts
 from mediatech_assets.release.export import ExportSpec
@@ -49,6 +49,7 @@ from mediatech_assets.schemas import (
     documents_schema,
 )
 from mediatech_assets.settings import Settings
+from mediatech_assets.sources.data_gouv_resource import newest_resource
 from mediatech_assets.sources.dila_archives import list_archives
 from mediatech_assets.sources.download import Upstream, open_upstream
 from mediatech_assets.sources.http_file import current_version
@@ -189,19 +190,29 @@ class Platform:
 
     def landing(self, dataset: Dataset) -> LandingZone:
         """The raw files of a dataset."""
-        return LandingZone(self.lake, dataset.name, self.settings.raw_folder / dataset.name)
+        files = dataset.source.files if isinstance(dataset.source, Snapshot) else ()
+        records = {file.feed: file.records for file in files if file.records is not None}
+        return LandingZone(self.lake, dataset.name, self.settings.raw_folder / dataset.name, records)
 
     def documents(self, dataset: Dataset) -> Documents:
         """The documents of a dataset."""
         return Documents(
             lake=self.lake,
             dataset=dataset.name,
-            parser=Parser(dataset.parse, dataset.merge, dataset.parser_version, dataset.metadata_schema),
+            parser=self.parser(dataset),
             wants=dataset.wants,
             read_members=_read_raw_file,
             workers=self.workers,
             quarantine_bytes=self.settings.quarantine_bytes,
         )
+
+    def parser(self, dataset: Dataset) -> Parser:
+        """The dataset's parser, with or without personal data as the installation chose."""
+        parse, version = dataset.parse, dataset.parser_version
+        if self.settings.redaction == "full" and dataset.parse_full is not None:
+            # Another version: what was parsed before the choice changed is parsed again.
+            parse, version = dataset.parse_full, f"{version}-full"
+        return Parser(parse, dataset.merge, version, dataset.metadata_schema)
 
     def chunking(self, dataset: Dataset) -> Chunking:
         """How the dataset's documents are split for the active profile."""
@@ -285,6 +296,7 @@ class Platform:
                 "upstream version": upstream_version(published),
                 "newest published": max(file.stamp for file in published),
                 "ignored as older than the stock": landed.stale,
+                "requests": upstream.requests,
             },
             problems=landed.problems,
             columns=RAW_FILES,
@@ -399,6 +411,7 @@ class Platform:
             rows_per_file=self.settings.rows_per_file,
             release_table=dataset.release_table,
             release_table_columns=dataset.release_table_columns,
+            section_columns=tuple(dataset.section_columns.names),
         )
         return ReleaseSpec(
             export=export,
@@ -427,13 +440,14 @@ class Platform:
                 "fingerprint": profile.fingerprint,
                 "chunk_tokens": profile.chunk_tokens,
             },
-            parser_version=dataset.parser_version,
+            parser_version=self.parser(dataset).version,
             folder=self.settings.releases_folder / dataset.name,
         )
 
     def _published_schema(self, dataset: Dataset) -> pa.Schema:
         """Columns of a release with their descriptions, in order."""
-        fields = {field.name: field for field in (*CHUNKS, *documents_schema(dataset.metadata_schema))}
+        known = (*CHUNKS, *documents_schema(dataset.metadata_schema), *dataset.section_columns)
+        fields = {field.name: field for field in known}
         vector = f"embeddings_{self.profile.slug}"
         fields[vector] = column(
             vector, pa.string(), f"Vector of chunk_text by {self.profile.model_id}, a JSON list of numbers."
@@ -482,23 +496,32 @@ class Platform:
 def upstream_hosts(dataset: Dataset) -> set[str]:
     """Hosts that the dataset is read from, redirects included."""
     source = dataset.source
-    urls = [source.listing_url] if isinstance(source, DilaFund) else [file.url for file in source.files]
+    urls = [source.listing_url] if isinstance(source, DilaFund) else [_address(file) for file in source.files]
     hosts = {url.split("/")[2] for url in urls}
+    if isinstance(source, Snapshot):
+        hosts |= {file.file_host for file in source.files if isinstance(file, DataGouvResource)}
     return hosts | {extra for host in hosts for extra in _REDIRECT_HOSTS.get(host, ())}
+
+
+def _address(file: SnapshotFile | DataGouvResource) -> str:
+    return file.url if isinstance(file, SnapshotFile) else file.listing_url
 
 
 def _published(upstream: Upstream, dataset: Dataset) -> list[PublishedFile]:
     source = dataset.source
     if isinstance(source, DilaFund):
         return list_archives(upstream, source.listing_url, source.fund)
-    return [
-        current_version(upstream, file.url, name=file.filename, format=file.format, feed=file.feed)
-        for file in source.files
-    ]
+    return [_published_snapshot(upstream, file) for file in source.files]
 
 
-def _read_raw_file(file: RawFile) -> Iterator[Any]:
-    return read_members(file.path, file.format)
+def _published_snapshot(upstream: Upstream, file: SnapshotFile | DataGouvResource) -> PublishedFile:
+    if isinstance(file, SnapshotFile):
+        return current_version(upstream, file.url, name=file.filename, format=file.format, feed=file.feed)
+    return newest_resource(upstream, file.listing_url, title=file.title, format=file.format, feed=file.feed)
+
+
+def _read_raw_file(file: RawFile) -> Iterator[ArchiveMember]:
+    return read_members(file.path, file.format, file.records)
 
 
 @cache

@@ -1,27 +1,36 @@
 """Safe reading of archives that strangers made: nothing is ever extracted to disk.
 
-What belongs here: walking the members of tar.gz and zip files within bounds, and verifying that a file can
-be read to its end. What does not: which members matter.
+What belongs here: walking the members of tar.gz, tar.bz2 and zip files within bounds, and verifying that a
+file can be read to its end. What does not: which members matter, and how a member is cut into records
+(`record_files.py`).
 
 A member that must not be used (its path leaves the archive, a link, too large) is given with its refusal and
 without its bytes; the others go on. A file that is damaged or a bomb is refused as a whole.
 """
 
+import bz2
 import gzip
-import json
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from mediatech_assets.errors import RefusedFileError
-from mediatech_assets.records import ArchiveMember
+from mediatech_assets.raw.record_files import cut_records
+from mediatech_assets.records import ArchiveMember, Records
 
-#: No document of the nine upstreams comes near; a larger member is a bomb or a mistake.
+#: No document of the upstreams comes near; a larger member is a bomb or a mistake.
 MEMBER_LIMIT = 512 * 1024 * 1024
+
+#: A member that is cut into records is never held whole: only its reading must end.
+CUT_MEMBER_LIMIT = 16 * 1024**3
 
 #: Bytes that an archive may unpack to, for each byte of it. XML and JSON shrink to a tenth, a bomb to a
 #: thousandth.
@@ -37,18 +46,39 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def read_members(path: Path, format: str) -> Iterator[ArchiveMember]:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A member that was reached and not read yet.
+
+    Args:
+        path: Its path as written in the archive.
+        size: Bytes that it announces.
+        modified: Its time, seconds since 1970 UTC.
+        open: Opens its bytes.
+        refusal: Why it must not be opened, whatever is wanted of it; empty when it can be.
+    """
+
+    path: str
+    size: int
+    modified: float
+    open: Callable[[], BinaryIO]
+    refusal: str = ""
+
+
+def read_members(path: Path, format: str, records: Records | None = None) -> Iterator[ArchiveMember]:
     """Files of an archive, in its order; folders are passed over.
 
     Args:
-        path: The archive, or the file itself for `json`.
-        format: `targz`, `zip` or `json`.
+        path: The archive, or the file itself for `json` and `csv`.
+        format: `targz`, `tarbz2`, `zip`, `json` or `csv`.
+        records: How members are cut into records. Those that it does not name are given without their bytes.
 
     Raises:
         RefusedFileError: the file is gone, not of that format, ends too early or unpacks to too much.
     """
     try:
-        yield from _READERS[format](path)
+        for entry in _READERS[format](path):
+            yield from _members(entry, records)
     except FileNotFoundError as error:
         raise RefusedFileError(
             f"{path.name} is no longer in {path.parent}", "run the raw layer again to download it anew"
@@ -57,7 +87,7 @@ def read_members(path: Path, format: str) -> Iterator[ArchiveMember]:
         raise _refused(path, format, str(error)) from error
 
 
-def verify(path: Path, format: str) -> None:
+def verify(path: Path, format: str, records: Records | None = None) -> None:
     """Reads the whole file once, so that what is kept can be read later.
 
     Raises:
@@ -70,10 +100,7 @@ def verify(path: Path, format: str) -> None:
             f"{path.name} is an HTML page, not a {_NAMES[format]}",
             "the host answered with a page (an error, a login or a redirect): open the address in a browser",
         )
-    if format == "json":
-        _verify_json(path)
-        return
-    for _ in read_members(path, format):
+    for _ in read_members(path, format, records):
         pass
 
 
@@ -82,13 +109,31 @@ def total_limit(path: Path) -> int:
     return max(MEMBER_LIMIT, RATIO_LIMIT * path.stat().st_size)
 
 
+def _members(entry: _Entry, records: Records | None) -> Iterator[ArchiveMember]:
+    path = _STAMP_FOLDER.sub("", entry.path)
+    refusal = _path_refusal(entry.path) or entry.refusal
+    is_cut = records is not None and fnmatchcase(PurePosixPath(path).name, records.member)
+    limit = CUT_MEMBER_LIMIT if is_cut else MEMBER_LIMIT
+    if not refusal and entry.size > limit:
+        refusal = f"it is larger than {limit:,} bytes"
+    if refusal or (records is not None and not is_cut):
+        yield ArchiveMember(path, b"", entry.modified, refusal)
+        return
+    with entry.open() as stream:
+        if records is not None:
+            yield from cut_records(stream, records, entry.modified)
+        else:
+            # A length is given on purpose: without one, more than a zip announces is unpacked.
+            yield ArchiveMember(path, stream.read(entry.size), entry.modified)
+
+
 class _Bounded:
     """The unpacked bytes of an archive, refusing what no archive of ours needs.
 
     `tarfile` reads extended headers of any announced length into memory, and unpacks whatever it passes over.
     """
 
-    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
+    def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
         self._limit = limit
         self._last = b""
@@ -123,66 +168,70 @@ class _Bounded:
             raise tarfile.ReadError(f"it unpacks to more than {self._limit:,} bytes")
 
 
-def _read_targz(path: Path) -> Iterator[ArchiveMember]:
-    with gzip.open(path) as stream:
+def _walk_tar(unpack: Callable[[Path], BinaryIO], path: Path) -> Iterator[_Entry]:
+    with unpack(path) as stream:
         bounded = _Bounded(stream, total_limit(path))
         with tarfile.open(fileobj=bounded, mode="r:") as archive:  # type: ignore[call-overload]
             while (info := archive.next()) is not None:
                 archive.members.clear()  # it would keep a header for each of two million articles
                 if not info.isdir():
-                    yield _tar_member(archive, info)
+                    yield _tar_entry(archive, info)
         if not bounded.ends_well:
             raise tarfile.ReadError("it ends too early, or a header in it is damaged")
         bounded.drain()
 
 
-def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> ArchiveMember:
-    refusal = _refusal(info.name, info.size)
-    if not refusal and (not info.isreg() or info.issparse()):
-        refusal = "links, devices and sparse files are refused"
-    file = None if refusal else archive.extractfile(info)
-    data = file.read() if file else b""
-    return ArchiveMember(_STAMP_FOLDER.sub("", info.name), data, float(info.mtime), refusal)
+def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
+    refusal = "" if info.isreg() and not info.issparse() else "links, devices and sparse files are refused"
+    return _Entry(info.name, info.size, float(info.mtime), partial(archive.extractfile, info), refusal)  # type: ignore[arg-type]
 
 
-def _read_zip(path: Path) -> Iterator[ArchiveMember]:
+def _walk_zip(path: Path) -> Iterator[_Entry]:
     with zipfile.ZipFile(path) as archive:
         limit = total_limit(path)
         if sum(info.file_size for info in archive.infolist()) > limit:
             raise zipfile.BadZipFile(f"it unpacks to more than {limit:,} bytes")
         for info in archive.infolist():
             if not info.is_dir():
-                refusal = _refusal(info.filename, info.file_size)
-                data = b"" if refusal else _zip_data(archive, info)
-                yield ArchiveMember(info.filename, data, _zip_time(info), refusal)
+                yield _Entry(
+                    info.filename, info.file_size, _zip_time(info), partial(_open_zipped, archive, info)
+                )
 
 
-def _zip_data(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _open_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     if info.flag_bits & _ENCRYPTED:
         raise zipfile.BadZipFile(f"{info.filename} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         # zipfile unpacks the other methods without any bound.
         raise zipfile.BadZipFile(f"{info.filename} is compressed by a method other than deflate")
-    with archive.open(info) as file:
-        # A length is given on purpose: without one, more than the announced length is unpacked.
-        return file.read(info.file_size)
+    return archive.open(info)  # type: ignore[return-value]
 
 
-def _read_whole(path: Path) -> Iterator[ArchiveMember]:
-    _require_bounded(path)
-    yield ArchiveMember(path.name, path.read_bytes(), path.stat().st_mtime)
+def _single_file(path: Path) -> Iterator[_Entry]:
+    stat = path.stat()
+    yield _Entry(path.name, stat.st_size, stat.st_mtime, partial(path.open, "rb"))  # type: ignore[arg-type]
 
 
-_READERS = {"targz": _read_targz, "zip": _read_zip, "json": _read_whole}
-_NAMES = {"targz": "tar.gz archive", "zip": "zip archive", "json": "JSON file"}
+_READERS: dict[str, Callable[[Path], Iterator[_Entry]]] = {
+    "targz": partial(_walk_tar, gzip.open),  # type: ignore[arg-type]
+    "tarbz2": partial(_walk_tar, bz2.open),  # type: ignore[arg-type]
+    "zip": _walk_zip,
+    "json": _single_file,
+    "csv": _single_file,
+}
+_NAMES = {
+    "targz": "tar.gz archive",
+    "tarbz2": "tar.bz2 archive",
+    "zip": "zip archive",
+    "json": "JSON file",
+    "csv": "CSV file",
+}
 
 
-def _refusal(name: str, size: int) -> str:
+def _path_refusal(name: str) -> str:
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\\" in name:
         return "its path leaves the archive"
-    if size > MEMBER_LIMIT:
-        return f"it is larger than {MEMBER_LIMIT:,} bytes"
     return ""
 
 
@@ -191,20 +240,6 @@ def _zip_time(info: zipfile.ZipInfo) -> float:
         return datetime(*info.date_time, tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0
-
-
-def _verify_json(path: Path) -> None:
-    try:
-        _require_bounded(path)
-        with path.open(encoding="utf-8") as file:
-            json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise _refused(path, "json", str(error)) from error
-
-
-def _require_bounded(path: Path) -> None:
-    if path.stat().st_size > MEMBER_LIMIT:
-        raise ValueError(f"it is larger than {MEMBER_LIMIT:,} bytes")
 
 
 def _refused(path: Path, format: str, detail: str) -> RefusedFileError:

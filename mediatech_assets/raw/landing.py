@@ -4,7 +4,7 @@ What belongs here: comparing a listing with `raw_files`, fetching, verifying, re
 how a host is asked, or what the files say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from mediatech_assets.errors import ConfigurationError, MediatechError, RefusedF
 from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.progress import track
 from mediatech_assets.raw.archives import verify
-from mediatech_assets.records import PublishedFile, RawFile, file_sha256
+from mediatech_assets.records import PublishedFile, RawFile, Records, file_sha256
 
 READY, UNREADABLE, STALE, WITHDRAWN = "ready", "unreadable", "stale", "withdrawn"
 
@@ -66,12 +66,16 @@ class LandingZone:
         lake: The lake; the dataset's catalog is open.
         dataset: Name of the dataset and of its catalog.
         folder: Where its files are kept.
+        records: How the files of a feed are cut into records, by feed; others hold a document a member.
     """
 
-    def __init__(self, lake: Lake, dataset: str, folder: Path) -> None:
+    def __init__(
+        self, lake: Lake, dataset: str, folder: Path, records: Mapping[str, Records] | None = None
+    ) -> None:
         self._lake = lake
         self._dataset = dataset
         self._folder = folder
+        self._records = records or {}
 
     def land(self, published: Sequence[PublishedFile], downloader: Downloader) -> Landed:
         """Fetches what is new, in order, one row of the manifest a file.
@@ -135,6 +139,7 @@ class LandingZone:
                 ready=status == READY,
                 reason=reason or "",
                 last_modified=last_modified,
+                records=self._records.get(feed or ""),
             )
             for name, kind, stamp, format, feed, sha256, url, status, reason, last_modified in rows
         ]
@@ -153,7 +158,7 @@ class LandingZone:
 
     def _make_newest(self, held: RawFile, files: Sequence[RawFile]) -> None:
         """Notes that the upstream went back to a version that we hold, so that it is the current one again."""
-        newest = [file for file in files if file.url == held.url][-1]
+        newest = [file for file in files if file.feed == held.feed][-1]
         if newest.name != held.name:
             with self._lake.transaction(self._dataset) as cursor:
                 cursor.execute(
@@ -167,7 +172,7 @@ class LandingZone:
         try:
             with track(f"{self._dataset}: fetching {file.name}", file.size, "bytes") as advance:
                 facts = downloader.download(file.url, incoming, advance)
-            verify(incoming, file.format)
+            verify(incoming, file.format, self._records.get(file.feed))
             size, sha256 = incoming.stat().st_size, file_sha256(incoming)
             incoming.replace(target)
         except (UpstreamError, RefusedFileError) as error:

@@ -63,6 +63,9 @@ class FileFacts:
 class Upstream(Protocol):
     """Reads what lies at the address of an upstream host."""
 
+    #: Requests made until now, retries and redirects included.
+    requests: int
+
     def read_page(self, url: str) -> str:
         """Text of a small page, such as a listing."""
         ...
@@ -119,6 +122,7 @@ class HttpUpstream:
         self._base = base
         self._hosts = hosts
         self._attempts = attempts
+        self.requests = 0
 
     def read_page(self, url: str) -> str:
         """See `Upstream.read_page`."""
@@ -189,6 +193,7 @@ class HttpUpstream:
         """The successful answer to a request, redirects followed within the allowed hosts."""
         address = url
         for _ in range(_REDIRECTS + 1):
+            self.requests += 1
             with self._client.stream(method, self._physical(address), headers=headers) as response:
                 if not response.has_redirect_location:
                     refused_range = response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -262,6 +267,7 @@ class FolderUpstream:
     def __init__(self, folder: Path, hosts: frozenset[str]) -> None:
         self._folder = folder
         self._hosts = hosts
+        self.requests = 0
 
     def read_page(self, url: str) -> str:
         """See `Upstream.read_page`; a folder without an index page is listed."""
