@@ -21,7 +21,7 @@ from mediatech_assets import __version__
 from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.records import file_sha256
 from mediatech_assets.release.card import CardFacts, card
-from mediatech_assets.release.export import ExportedFile, ExportSpec, export, input_digest
+from mediatech_assets.release.export import EarlierFile, ExportedFile, ExportSpec, export, input_digest
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -95,7 +95,7 @@ def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
 def _build(lake: Lake, spec: ReleaseSpec, digest: str, building: Path) -> Release:
     dataset = spec.export.dataset
     snapshot, day = _snapshot(lake, dataset)
-    files = export(lake, spec.export, building)
+    files = export(lake, spec.export, building, _earlier_files(lake, spec))
     facts = _counted(lake, spec, files)
     (building / CARD).write_text(card(facts, files), encoding="utf-8")
     contents = [*files, _described(building, CARD)]
@@ -122,6 +122,28 @@ def _build(lake: Lake, spec: ReleaseSpec, digest: str, building: Path) -> Releas
     return release
 
 
+def _earlier_files(lake: Lake, spec: ReleaseSpec) -> dict[str, EarlierFile]:
+    """Files of the newest release of this profile that stands, by what their rows are made of."""
+    releases = (
+        lake.cursor()
+        .execute(
+            f"""
+            SELECT release, manifest_sha256 FROM {quoted(spec.export.dataset)}.releases WHERE profile = ?
+            ORDER BY created_at DESC
+            """,
+            [spec.profile["name"]],
+        )
+        .fetchall()
+    )
+    manifests = (_manifest_of(spec.folder / release, sha256) for release, sha256 in releases)
+    newest = next(filter(None, manifests), None)
+    if newest is None or newest["profile"] != dict(spec.profile):
+        return {}
+    files = [ExportedFile(**file) for file in newest["files"]]
+    folder = spec.folder / newest["release"]
+    return {file.rows_sha256: EarlierFile(folder / file.path, file) for file in files if file.rows_sha256}
+
+
 def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
     """The newest release, if it was built from the same inputs and still stands.
 
@@ -140,16 +162,24 @@ def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
     if row is None or row[1] != digest:
         return None
     folder = spec.folder / row[0]
-    manifest = folder / MANIFEST
-    if not manifest.is_file() or file_sha256(manifest) != row[2]:
+    manifest = _manifest_of(folder, row[2])
+    if manifest is None:
         return None
-    contents = json.loads(manifest.read_text("utf-8"))["files"]
+    contents = manifest["files"]
     if any(_size(folder / file["path"]) != file["bytes"] for file in contents):
         return None
     files = [file for file in contents if file["path"] != CARD]
     return Release(
         row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), new=False
     )
+
+
+def _manifest_of(folder: Path, sha256: str) -> dict[str, Any] | None:
+    """The manifest of a release; nothing when it is gone or is not the one that was recorded."""
+    path = folder / MANIFEST
+    if not path.is_file() or file_sha256(path) != sha256:
+        return None
+    return json.loads(path.read_text("utf-8"))
 
 
 def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFacts:
