@@ -22,6 +22,8 @@ from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
 
 _POINTS_PER_BATCH = 2_000
+#: Points joined with their documents and vectors at once, a multiple of the batch: a join reads whole tables.
+_POINTS_PER_READ = 60_000
 #: A difference of this many points is worth building the search structures again at once.
 _FINISH_FROM_POINTS = 1_000
 
@@ -192,6 +194,8 @@ class IndexSync:
     def _upsert(self, cursor: duckdb.DuckDBPyConnection, collection: str, total: int) -> None:
         with track(f"{self.dataset}: indexing", total or None, "points") as advance:
             for first, last in _windows(total):
+                if (first - 1) % _POINTS_PER_READ == 0:
+                    self._gather(cursor, first, first + _POINTS_PER_READ - 1)
                 points = self._points(cursor, first, last)
                 self.engine.upsert(collection, points)
                 with self.lake.transaction(self.dataset, cursor):
@@ -225,19 +229,27 @@ class IndexSync:
             [collection, first, last],
         )
 
-    def _points(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> list[Point]:
-        rows = cursor.execute(
+    def _gather(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
+        """Joins everything that the points of places `first` to `last` hold into `rows`: once for many batches."""
+        cursor.execute(
             f"""
-            SELECT chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text, vector.vector,
-              document.* EXCLUDE (doc_id, sections)
+            CREATE OR REPLACE TEMPORARY TABLE rows AS
+            SELECT upserts.place, chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text,
+              vector.vector, document.* EXCLUDE (doc_id, sections)
             FROM upserts
             JOIN {quoted(self.dataset)}.chunks AS chunk
               ON chunk.chunk_id = upserts.chunk_id AND chunk.chunking_id = ?
             JOIN {quoted(self.dataset)}.documents AS document ON document.doc_id = chunk.doc_id
             JOIN {self.vectors} AS vector ON vector.text_key = upserts.text_key
             WHERE upserts.place BETWEEN ? AND ?
+            ORDER BY upserts.place
             """,
             [self.chunking_id, first, last],
+        )
+
+    def _points(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> list[Point]:
+        rows = cursor.execute(
+            "SELECT * EXCLUDE (place) FROM rows WHERE place BETWEEN ? AND ?", [first, last]
         ).to_arrow_table()
         dense = _matrix(rows["vector"], self.spec.dimensions)
         return [
