@@ -18,11 +18,18 @@ BUILT = [dg.AssetKey(asset_key(dataset, layer)) for dataset in all_datasets() fo
 
 
 def names() -> list[str]:
-    """Every asset, check and job, one a line."""
-    found = [f"asset {key.to_user_string()}" for key in GRAPH.get_all_asset_keys()]
-    found += [f"check {key.asset_key.to_user_string()}:{key.name}" for key in GRAPH.asset_check_keys]
-    found += [f"job {job.name}" for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
-    return sorted(found)
+    """Every asset, check and job, one line a dataset (and one for jobs of no dataset alone)."""
+    found: dict[str, list[str]] = {}
+    for key in GRAPH.get_all_asset_keys():
+        found.setdefault(key.path[0], []).append(f"asset {'/'.join(key.path[1:])}")
+    for check in GRAPH.asset_check_keys:
+        own = f"check {'/'.join(check.asset_key.path[1:])}:{check.name}"
+        found.setdefault(check.asset_key.path[0], []).append(own)
+    for job in defs.resolve_all_job_defs():
+        dataset = job.name.removeprefix("update_")
+        if not job.name.startswith("__"):
+            found.setdefault(dataset if dataset in found else "(all)", []).append(f"job {job.name}")
+    return [f"{dataset}: {', '.join(sorted(own))}" for dataset, own in sorted(found.items())]
 
 
 def test_the_definitions_can_be_loaded():

@@ -113,7 +113,8 @@ def test_replay_gives_the_expected_documents(trees, day):
         },
         "travail_emploi": {sheet["pubId"] for sheet in labour_sheets(tree)},
     }
-    assert found == {dataset: set(days[day]) for dataset, days in SAMPLE_EXPECTED.items()}
+    # Other datasets are replayed in the tests of their own modules.
+    assert found == {dataset: set(SAMPLE_EXPECTED[dataset][day]) for dataset in found}
 
 
 def test_the_expectations_have_the_sizes_that_the_demo_shows():
