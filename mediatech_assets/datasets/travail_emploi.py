@@ -1,14 +1,14 @@
 """Travail-emploi: sheets of the Ministry of Labour, as collected by the ministries' digital team.
 
-What belongs here: the facts of the one JSON file and its sheets' fields. What does not: how HTML becomes text
-(see `documents/markup.py`).
+What belongs here: the facts of the one JSON file and its sheets' fields. What does not: how the file is cut into
+sheets (`raw/record_files.py`), and how HTML becomes text (`documents/markup.py`).
 
-The file is a list of sheets: `pubId`, `title`, `url`, `date` (`dd/mm/yyyy`), `intro` (HTML), `description`
-and `sections`, each with `title`, `html` and `text`. We read `html`: `text` says the same words without any
-mark between paragraphs (« fin.Début »), so that it only serves when `html` is empty. In one section of seven,
-`text` also runs on into the titles and words of the sections that follow, which have their own `html`:
-those words are in our document once, at their own place. The few words that no `html` holds (one section in
-two hundred: the end of a list of files) come last, under the kind `complement`.
+The file is a list of sheets, which come here one by one: `pubId`, `title`, `url`, `date` (`dd/mm/yyyy`),
+`intro` (HTML), `description` and `sections`, each with `title`, `html` and `text`. We read `html`: `text` says the
+same words without any mark between paragraphs (« fin.Début »), so that it only serves when `html` is empty. In one
+section of seven, `text` also runs on into the titles and words of the sections that follow, which have their own
+`html`: those words are in our document once, at their own place. The few words that no `html` holds (one section
+in two hundred: the end of a list of files) come last, under the kind `complement`.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ from mediatech_assets.documents.model import (
     Section,
     strip_marks,
 )
+from mediatech_assets.records import JsonRecords
 from mediatech_assets.schemas import column
 
 _URL = "https://github.com/SocialGouv/fiches-travail-data/raw/master/data/fiches-travail.json"
@@ -52,20 +53,18 @@ class _FieldError(ValueError):
 
 
 def wants(path: str) -> bool:
-    """The file is the only member."""
-    return path.endswith(".json")
+    """Every sheet; the file has nothing else."""
+    return path.startswith("sheet[")
 
 
 def parse(member: Member) -> list[Outcome]:
-    """Every sheet of the file; a sheet that cannot be used is refused, and the others are not."""
+    """The document of one sheet, or why it cannot be used."""
     try:
-        sheets = json.loads(member.data)
+        sheet = json.loads(member.data)
     # RecursionError: brackets nested some thousands deep.
     except (ValueError, RecursionError) as error:
-        return [Refusal(member.path, f"not a JSON file: {error}")]
-    if not isinstance(sheets, list):
-        return [Refusal(member.path, f"the file holds {_type_name(sheets)} and not a list of sheets")]
-    return [_outcome(sheet, f"{member.path}[{position}]") for position, sheet in enumerate(sheets)]
+        return [Refusal(member.path, f"not a sheet as JSON: {error}")]
+    return [_outcome(sheet, member.path)]
 
 
 def heading(metadata: Mapping[str, MetadataValue]) -> list[str]:
@@ -201,7 +200,7 @@ DATASET = Dataset(
     description="Sheets of the Ministry of Labour on employment law and schemes.",
     producer="Ministère chargé du travail",
     homepage="https://travail-emploi.gouv.fr/",
-    source=Snapshot((SnapshotFile(_URL, "json"),)),
+    source=Snapshot((SnapshotFile(_URL, "json", records=JsonRecords("sheet", "item", "pubId")),)),
     cadence=timedelta(days=1),
     wants=wants,
     parse=parse,

@@ -72,7 +72,7 @@ def _path(name: str, key: object, position: int) -> str:
 
 
 def _cut_json(stream: BinaryIO, records: JsonRecords, modified: float) -> Iterator[ArchiveMember]:
-    text = _JsonText(stream, records.name)
+    text = _JsonText(stream)
     *keys, _ = records.prefix.split(".")
     for position, (value, written) in enumerate(_items_below(text, keys, keys), start=1):
         key = value.get(records.key) if isinstance(value, dict) else None
@@ -128,9 +128,8 @@ class _JsonText:
     it keeps every number and surrogate as published, which faster stream parsers do not.
     """
 
-    def __init__(self, stream: BinaryIO, record_name: str) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._record_name = record_name
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._scan = json.JSONDecoder(parse_int=_whole_number, parse_constant=float).raw_decode
         self._text = ""

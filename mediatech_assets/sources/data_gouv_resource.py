@@ -7,6 +7,7 @@ The catalogue's page lists one export a kind (datasets, resources, organisations
 promised order, and keeps older ones: the title alone says what a file is and when it was made.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -50,15 +51,18 @@ def newest_resource(
     stamp, resource = max(series, key=_age)
     url = _text(resource, "url")
     name = _file_name(url, f"the resource {_text(resource, 'title')!r} of {listing_url}")
+    last_modified, size = _iso_utc(_text(resource, "last_modified")), _size(resource.get("filesize"))
+    # A file that is published again under its old title is another file.
+    mark = hashlib.sha256(f"{url}|{last_modified}|{size}".encode()).hexdigest()[:8]
     return PublishedFile(
-        name=f"{feed}-{name}" if feed else name,
+        name=f"{mark}-{feed}-{name}" if feed else f"{mark}-{name}",
         url=url,
         kind="snapshot",
         stamp=stamp,
         format=format,
         feed=feed,
-        last_modified=_iso_utc(_text(resource, "last_modified")),
-        size=_size(resource.get("filesize")),
+        last_modified=last_modified,
+        size=size,
     )
 
 

@@ -48,6 +48,13 @@ class Page:
         raise AssertionError(f"{url} must not be fetched")
 
 
+def unmarked(name: str) -> str:
+    """A name without the eight digits that tell its version."""
+    mark, _, rest = name.partition("-")
+    assert len(mark) == 8
+    return rest
+
+
 def newest_of(page: str, feed: str = "") -> PublishedFile:
     return newest_resource(Page(page), ADDRESS, title=TITLE, format="csv", feed=feed)
 
@@ -60,8 +67,10 @@ def test_the_newest_is_chosen_by_its_title_and_never_by_the_order():
     older, newest, oldest = export("20260104-055132"), export("20260105-055132"), export("20251231-235959")
     older["last_modified"] = "2026-02-01T00:00:00+00:00"
 
-    assert newest_among(older, newest, oldest) == PublishedFile(
-        name="export-dataset-20260105-055132.csv",
+    found = newest_among(older, newest, oldest)
+    assert unmarked(found.name) == "export-dataset-20260105-055132.csv"
+    assert found == PublishedFile(
+        name=found.name,
         url=f"{FILES}/20260105-055132/export-dataset-20260105-055132.csv",
         kind="snapshot",
         stamp="20260105-055132",
@@ -102,7 +111,15 @@ def test_of_two_files_with_one_title_the_one_published_last_counts():
 def test_a_feed_is_part_of_the_name():
     file = newest_among(export("20260105-055132"), feed="jour")
 
-    assert (file.feed, file.name) == ("jour", "jour-export-dataset-20260105-055132.csv")
+    assert (file.feed, unmarked(file.name)) == ("jour", "jour-export-dataset-20260105-055132.csv")
+
+
+@pytest.mark.parametrize("changed", [{"filesize": 99}, {"last_modified": "2026-01-06T00:00:00+00:00"}])
+def test_a_file_published_again_under_its_title_is_another_file(changed):
+    first, again = export("20260105-055132"), export("20260105-055132", **changed)
+
+    assert newest_among(first).name != newest_among(again).name
+    assert newest_among(first).name == newest_among(dict(first)).name
 
 
 @pytest.mark.parametrize("size", [None, "1234", -5, 0, True, 12.5, {}])
@@ -183,7 +200,7 @@ def test_an_odd_address_is_refused_rather_than_an_older_file_taken(url):
 def test_the_query_of_an_address_is_no_part_of_the_name():
     address = f"{FILES}/x.csv?name=/../y"
 
-    assert newest_among(export("20260105-055132", url=address)).name == "x.csv"
+    assert newest_among(export("20260105-055132", url=address)).name.endswith("-x.csv")
 
 
 def test_a_page_is_read_in_a_folder_that_stands_for_the_host(tmp_path):

@@ -1,6 +1,7 @@
 """What belongs here: sheets of the Ministry of Labour, on a hand-written file."""
 
 import hashlib
+import io
 import json
 import unicodedata
 from pathlib import Path
@@ -9,19 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediatech_assets.datasets.travail_emploi import DATASET, heading, parse
+from mediatech_assets.datasets.base import Snapshot
+from mediatech_assets.datasets.travail_emploi import DATASET, heading, parse, wants
 from mediatech_assets.documents.model import Document, Member, Refusal, strip_marks
+from mediatech_assets.raw.record_files import cut_records
 
 FILE = (Path(__file__).parents[1] / "fixtures/travail_emploi/fiches-travail.json").read_bytes()
 NAME = "fiches-travail.json"
 
 
-def outcomes_of(data: bytes) -> list[Document | Refusal]:
-    return parse(Member(NAME, data, 0.0, NAME))
+def outcomes_of_sheet(data: bytes, path: str = "sheet[a]") -> list[Document | Refusal]:
+    return parse(Member(path, data, 0.0, NAME))
+
+
+def outcomes_of_file() -> list[Document | Refusal]:
+    assert isinstance(DATASET.source, Snapshot)
+    records = DATASET.source.files[0].records
+    assert records is not None
+    outcomes = []
+    for sheet in cut_records(io.BytesIO(FILE), records, 0.0):
+        assert not sheet.refusal
+        assert wants(sheet.path)
+        outcomes += outcomes_of_sheet(sheet.data, sheet.path)
+    return outcomes
 
 
 def first() -> Document:
-    document = outcomes_of(FILE)[0]
+    document = outcomes_of_file()[0]
     assert isinstance(document, Document)
     return document
 
@@ -65,13 +80,13 @@ def test_the_hash_is_that_of_the_published_text():
 
 
 def test_a_bad_sheet_is_refused_by_field_and_the_others_stay():
-    outcomes = outcomes_of(FILE)
+    outcomes = outcomes_of_file()
 
     assert [outcome for outcome in outcomes if isinstance(outcome, Refusal)] == [
         Refusal("article2", "the field sections is missing"),
         Refusal("article3", "the field title is a number and not a text"),
-        Refusal(f"{NAME}[3]", "the field pubId is missing"),
-        Refusal(f"{NAME}[4]", "the sheet is a text and not an object"),
+        Refusal("sheet[#4]", "the field pubId is missing"),
+        Refusal("sheet[#5]", "the sheet is a text and not an object"),
     ]
     assert [outcome.doc_id for outcome in outcomes if isinstance(outcome, Document)] == [
         "article1",
@@ -80,7 +95,7 @@ def test_a_bad_sheet_is_refused_by_field_and_the_others_stay():
 
 
 def test_an_impossible_date_is_kept_as_published():
-    last = outcomes_of(FILE)[-1]
+    last = outcomes_of_file()[-1]
 
     assert isinstance(last, Document)
     assert last.metadata["date"] == "31/02/2025"
@@ -88,19 +103,17 @@ def test_an_impossible_date_is_kept_as_published():
 
 
 def test_characters_that_no_store_takes_are_replaced():
-    (document,) = outcomes_of(
+    (document,) = outcomes_of_sheet(
         json.dumps(
-            [
-                {
-                    "pubId": "a",
-                    "title": "t\ud800\x01u",
-                    "url": "",
-                    "date": "",
-                    "intro": "",
-                    "description": "",
-                    "sections": [{"title": "", "html": "a\x00b", "text": "\udfff"}],
-                }
-            ]
+            {
+                "pubId": "a",
+                "title": "t\ud800\x01u",
+                "url": "",
+                "date": "",
+                "intro": "",
+                "description": "",
+                "sections": [{"title": "", "html": "a\x00b", "text": "\udfff"}],
+            }
         ).encode()
     )
 
@@ -109,12 +122,17 @@ def test_characters_that_no_store_takes_are_replaced():
     assert document.sections[0].text == "a b"
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"null", b"[1", b"\xff\xfe", b"[" * 200_000, FILE[:700]])
-def test_an_unusable_file_is_one_refusal(data):
-    (refusal,) = outcomes_of(data)
+@pytest.mark.parametrize("data", [b"", b"{}", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 200_000])
+def test_an_unusable_sheet_is_one_refusal(data):
+    (refusal,) = outcomes_of_sheet(data, "sheet[#9]")
 
     assert isinstance(refusal, Refusal)
-    assert refusal.subject == NAME
+    assert refusal.subject == "sheet[#9]"
+
+
+def test_only_sheets_are_wanted():
+    assert wants("sheet[article123]")
+    assert not wants(NAME)
 
 
 FIELDS = st.sampled_from(
@@ -128,9 +146,11 @@ ANYTHING = st.recursive(
 
 @given(ANYTHING)
 def test_any_json_never_raises(value):
-    assert all(isinstance(outcome, Document | Refusal) for outcome in outcomes_of(json.dumps(value).encode()))
+    assert all(
+        isinstance(outcome, Document | Refusal) for outcome in outcomes_of_sheet(json.dumps(value).encode())
+    )
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_never_raise(data):
-    assert all(isinstance(outcome, Document | Refusal) for outcome in outcomes_of(data))
+    assert all(isinstance(outcome, Document | Refusal) for outcome in outcomes_of_sheet(data))
