@@ -279,6 +279,32 @@ def sql(
 
 
 @app.command(
+    name="skip-archive",
+    epilog=_examples(
+        'mediatech skip-archive legi LEGI_20250714-212043.tar.gz --reason "truncated at the DILA, ticket 1234"',
+    ),
+)
+@_explained
+def skip_archive(
+    dataset: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    archive: Annotated[str, typer.Argument(help="File name of the archive that cannot be read.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown in every later release.")],
+    as_json: AsJson = False,
+) -> None:
+    """Go on without an archive that cannot be read, until the next stock: what it delivers will be missing.
+
+    Without this, an unreadable archive stops its dataset where it is, and the next update tries it again.
+    """
+    from mediatech_assets.orchestration.platform import Platform
+
+    Platform(load_settings()).skip_archive(dataset, archive, reason)
+    if as_json:
+        _print_json({"dataset": dataset, "archive": archive, "reason": reason})
+        return
+    _say(f"{archive} is skipped; `mediatech update --datasets {dataset}` applies the archives after it")
+
+
+@app.command(
     epilog=_examples(
         "mediatech ui",
         "mediatech ui --port 3100",

@@ -21,8 +21,8 @@ class JsonRecords:
 
     Args:
         name: What an object is called in its path (`service`).
-        prefix: Where the list's items stand, in ijson's notation: `item` for a list at the top,
-            `service.item` for the list under the key `service`.
+        prefix: Where the list's items stand: `item` for a list at the top, `service.item` for the list under
+            the key `service`.
         key: Field that names an object; the position counts for an object without it.
         member: Pattern of the member's name (as of `fnmatch`); others are passed over.
     """

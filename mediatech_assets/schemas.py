@@ -45,7 +45,7 @@ RAW_FILES = pa.schema(
         column("url", pa.string(), "Address it was published at.", nullable=False),
         column("feed", pa.string(), "Feed of the dataset; empty when there is one."),
         column("kind", pa.string(), "stock, increment or snapshot.", nullable=False),
-        column("format", pa.string(), "targz, zip or json.", nullable=False),
+        column("format", pa.string(), "targz, tarbz2, zip, json or csv.", nullable=False),
         column("etag", pa.string(), "ETag of the answer."),
         column("last_modified", pa.string(), "Last-Modified of the answer, ISO 8601 UTC."),
         column("stamp", pa.string(), "Upstream version: the archive's stamp, or the time of a snapshot."),
@@ -59,6 +59,15 @@ RAW_FILES = pa.schema(
             nullable=False,
         ),
         column("reason", pa.string(), "Why it is not ready."),
+    ]
+)
+
+SKIPPED_ARCHIVES = pa.schema(
+    [
+        column("file", pa.string(), "Archive that is passed over by a person's decision.", nullable=False),
+        column("stamp", pa.string(), "Its upstream version."),
+        column("reason", pa.string(), "Why, as the person wrote it.", nullable=False),
+        column("skipped_at", TIMESTAMP, "When it was decided.", nullable=False),
     ]
 )
 
@@ -198,6 +207,7 @@ def dataset_tables(metadata: pa.Schema) -> dict[str, pa.Schema]:
     return {
         "raw_files": RAW_FILES,
         "applied_archives": APPLIED_FILES,
+        "skipped_archives": SKIPPED_ARCHIVES,
         "documents": documents_schema(metadata),
         "document_copies": documents_schema(metadata),
         "tombstones": TOMBSTONES,

@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from mediatech_assets.documents.commit import AppliedFile, Changes, Delivery
 from mediatech_assets.documents.model import Member
-from mediatech_assets.documents.parse import Group, Parser, RefusedInput, parse_shard
+from mediatech_assets.documents.parse import Group, Parser, RefusedInput, group_sha256, parse_shard
 from mediatech_assets.errors import RefusedFileError
 from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
@@ -138,6 +138,8 @@ class Documents:
     def apply_snapshot(self, files: Sequence[RawFile]) -> Applied:
         """Makes the newest file of each feed the state of the documents; what vanished gets a tombstone.
 
+        Every member is read and hashed; only those with other bytes than before are parsed and written.
+
         Args:
             files: The manifest, oldest version first.
 
@@ -164,7 +166,7 @@ class Documents:
         with self._delivery(keep_copies=False) as delivery:
             skipped: Counter[str] = Counter()
             groups = self._groups(chosen, skipped, delivery, replacing=False)
-            self._take(groups, chosen, delivery, replacing=False)
+            self._take(self._other_than_before(groups, delivery), chosen, delivery, replacing=False)
             applied.changes = delivery.commit(
                 [AppliedFile(file, skipped=skipped[file.name]) for file in chosen],
                 self.parser.version,
@@ -244,6 +246,33 @@ class Documents:
                     else:
                         together.setdefault(read.path, []).append(member)
         yield from together.values()
+
+    def _other_than_before(self, groups: Iterable[Group], delivery: Delivery) -> Iterator[Group]:
+        """Groups whose bytes are not those that their documents were parsed from by this parser."""
+        known = self._parsed_members()
+        kept: list[str] = []
+        for group in groups:
+            path = group[0].path
+            if known.get(path) == group_sha256(group):
+                del known[path]  # the same bytes once more are a duplicate, which must be seen
+                kept.append(path)
+            else:
+                yield group
+        delivery.keep(kept)
+
+    def _parsed_members(self) -> dict[str, str]:
+        """Hash of each member that this parser read, and of which nothing was refused."""
+        catalog = quoted(self.dataset)
+        found = self.lake.cursor().execute(
+            f"""
+            SELECT source_member, any_value(source_sha256) FROM {catalog}.documents
+            WHERE source_member NOT IN (SELECT member FROM {catalog}.quarantine)
+            GROUP BY source_member
+            HAVING count(DISTINCT source_sha256) = 1 AND bool_and(parser_version = ?)
+            """,
+            [self.parser.version],
+        )
+        return dict(found.fetchall())
 
     def _suppressions(self, file: RawFile) -> tuple[list[str], list[str], int]:
         """Paths and folders that an archive's lists suppress, and how many lines they have."""

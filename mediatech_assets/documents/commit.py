@@ -93,6 +93,7 @@ class Delivery:
             ("delivered", nullable),
             ("suppressed_paths", pa.schema([("path", pa.string())])),
             ("suppressed_folders", pa.schema([("path", pa.string())])),
+            ("kept_members", pa.schema([("path", pa.string())])),
             ("refused", QUARANTINE),
         ):
             self._cursor.execute(create_table_sql(name, schema, replace=True, temporary=True))
@@ -113,6 +114,14 @@ class Delivery:
             self._insert(table, pa.table({"path": pa.array(lines, pa.string())}))
         self._cursor.execute(f"DELETE FROM delivered WHERE {_is_suppressed('source_member')}")
         self._cursor.execute(f"DELETE FROM refused WHERE {_is_suppressed('member')}")
+
+    def keep(self, members: Sequence[str]) -> None:
+        """Takes members of a complete state whose bytes are as before: their documents stay as they are.
+
+        Args:
+            members: Their paths.
+        """
+        self._insert("kept_members", pa.table({"path": pa.array(members, pa.string())}))
 
     def deliver(self, rows: pa.Table, *, replacing: bool) -> None:
         """Takes parsed rows.
@@ -173,6 +182,7 @@ class Delivery:
         now = utc_now()
         self._cursor.execute(f"SET VARIABLE committed_at = TIMESTAMP '{now.isoformat(sep=' ')}'")
         if not self._keep_copies:
+            self._reopen_kept()
             self._refuse_duplicates()
         with self._lake.transaction(self._dataset, self._cursor):
             self._gather_pool(whole=whole)
@@ -190,13 +200,32 @@ class Delivery:
             self._record_files(applied, parser_version, changes, now)
         return changes
 
+    def _reopen_kept(self) -> None:
+        """Takes kept members as delivered when another member delivers one of their ids."""
+        documents = self._table("documents")
+        self._cursor.execute(
+            f"""
+            CREATE OR REPLACE TEMPORARY TABLE reopened AS
+            SELECT DISTINCT source_member AS path FROM {documents}
+            WHERE doc_id IN (SELECT doc_id FROM delivered) AND source_member IN (SELECT path FROM kept_members)
+            """
+        )
+        self._cursor.execute(
+            f"INSERT INTO delivered BY NAME SELECT * FROM {documents} "
+            "WHERE source_member IN (SELECT path FROM reopened)"
+        )
+        self._cursor.execute("DELETE FROM kept_members WHERE path IN (SELECT path FROM reopened)")
+
     def _refuse_duplicates(self) -> None:
-        """Keeps the first row of an id that comes twice and refuses the others, by file and member."""
+        """Keeps the first row of an id that comes twice and refuses the others, by member and place.
+
+        Rows that were there before, and so have a date, come before new ones of the same member.
+        """
         self._cursor.execute(
             """
             CREATE OR REPLACE TEMPORARY TABLE duplicates AS
             SELECT rowid AS place, doc_id, source_member, source_file FROM delivered
-            QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY source_file, source_member) > 1
+            QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY source_member, first_seen NULLS LAST, rowid) > 1
             """
         )
         self._cursor.execute(
@@ -228,7 +257,7 @@ class Delivery:
             )
         # A path that holds another document now takes the former one away.
         goes = (
-            "true"
+            "old.source_member NOT IN (SELECT path FROM kept_members)"
             if whole
             else f"({suppressed} OR old.source_member IN (SELECT source_member FROM delivered))"
         )
@@ -280,9 +309,11 @@ class Delivery:
 
     def _count_changes(self) -> Changes:
         row = self._cursor.execute(
-            """
+            f"""
             SELECT
-              (SELECT count(*) FROM delivered),
+              (SELECT count(*) FROM delivered) + (
+                SELECT count(*) FROM {self._table("documents")} WHERE source_member IN (SELECT path FROM kept_members)
+              ),
               count(*) FILTER (is_new),
               count(*) FILTER (is_changed AND NOT is_new),
               (SELECT count(*) FROM before WHERE doc_id NOT IN (SELECT doc_id FROM pool)),

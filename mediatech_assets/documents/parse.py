@@ -94,6 +94,11 @@ def parse_shard(parser: Parser, groups: Sequence[Group]) -> ParsedShard:
         return ParsedShard(_table(parser, fitting), refusals)
 
 
+def group_sha256(group: Group) -> str:
+    """SHA-256 of the bytes of a group's members: the `source_sha256` of its documents."""
+    return hashlib.sha256(b"".join(hashlib.sha256(member.data).digest() for member in group)).hexdigest()
+
+
 def content_hash(document: Document) -> str:
     """SHA-256 over everything a document says, whatever file it came in."""
     said = {
@@ -124,7 +129,7 @@ def _parse_group(parser: Parser, group: Group) -> tuple[list[Row], list[RefusedI
                     refusals.append(_refused(Refusal(outcome.doc_id, str(error)), member))
             else:
                 found[outcome.doc_id] = (outcome, member)
-    sha256 = hashlib.sha256(b"".join(hashlib.sha256(member.data).digest() for member in group)).hexdigest()
+    sha256 = group_sha256(group)
     rows: list[Row] = []
     for document, origin in found.values():
         problem = _column_problem(document, parser.metadata_schema)

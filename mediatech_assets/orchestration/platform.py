@@ -169,6 +169,18 @@ class Platform:
         )  # fmt: skip
         return report
 
+    def skip_archive(self, dataset_name: str, archive: str, reason: str) -> None:
+        """Passes over an archive of a dataset that stops the fold; see `LandingZone.skip`.
+
+        Raises:
+            ConfigurationError: the archive cannot be skipped.
+        """
+        dataset = dataset_named(dataset_name)
+        locks, wait = self.settings.locks_folder, self.settings.lock_timeout
+        with exclusive(locks, f"dataset-{dataset.name}", f"skipping {archive}", wait):
+            self.open(dataset)
+            self.landing(dataset).skip(archive, reason)
+
     def open(self, dataset: Dataset) -> None:
         """Opens the catalogs that the dataset's layers use."""
         self.lake.open(dataset.name, dataset_tables(dataset.metadata_schema))
@@ -431,6 +443,7 @@ class Platform:
                 chunk_tokens=profile.chunk_tokens,
                 columns={field.name: description_of(field) for field in self._published_schema(dataset)},
                 tables=dataset.release_table is not None,
+                redaction=self.settings.redaction if dataset.parse_full is not None else "",
             ),
             profile={
                 "name": profile.name,

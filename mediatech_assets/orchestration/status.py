@@ -21,6 +21,7 @@ _NOTHING: dict[str, Any] = {
     "upstream": None,
     "applied": None,
     "lag": 0,
+    "skipped": 0,
     "release": None,
 }
 
@@ -66,6 +67,7 @@ def _dataset_status(platform: Platform, dataset: Dataset) -> dict[str, Any]:
         "upstream": upstream,
         "applied": applied,
         "lag": _lag(platform, dataset),
+        "skipped": len(platform.landing(dataset).skipped()),
         "release": _newest_release(platform, dataset),
     }
 

@@ -79,6 +79,8 @@ def read_members(path: Path, format: str, records: Records | None = None) -> Ite
     try:
         for entry in _READERS[format](path):
             yield from _members(entry, records)
+    except RefusedFileError as error:  # from the cutter, which does not know the file
+        raise RefusedFileError(f"{path.name}: {error.problem}", error.remedy) from error
     except FileNotFoundError as error:
         raise RefusedFileError(
             f"{path.name} is no longer in {path.parent}", "run the raw layer again to download it anew"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mediatech_assets.errors import ConfigurationError, MediatechError, RefusedFileError, UpstreamError
-from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
+from mediatech_assets.lake import Lake, insert_row, number, quoted, utc_now
 from mediatech_assets.progress import track
 from mediatech_assets.raw.archives import verify
 from mediatech_assets.records import PublishedFile, RawFile, Records, file_sha256
@@ -95,11 +95,14 @@ class LandingZone:
         wanted, stale = needed_files(published)
         landed.stale = len(stale)
         recorded = self._names(STALE) | known.keys()
+        skipped = self.skipped()
         for file in stale:
             if file.name not in recorded:
                 self._record(file, STALE, reason="older than the stock: must not be applied after it")
         for file in wanted:
             ours = known.get(file.name)
+            if file.name in skipped:
+                continue
             if ours is None or not ours.ready or not ours.path.is_file():
                 self._fetch(file, downloader, landed)
             elif file.kind == "snapshot":
@@ -113,8 +116,57 @@ class LandingZone:
             )
         return landed
 
+    def skip(self, name: str, reason: str) -> None:
+        """Passes over an archive that stops the fold, from now on and until the next stock.
+
+        Args:
+            name: File name of the archive.
+            reason: Why, for everyone who reads a later release.
+
+        Raises:
+            ConfigurationError: the archive is unknown, applied already, no archive, or the reason is empty.
+        """
+        if not reason.strip():
+            raise ConfigurationError("no reason is given", "say why: it is shown in every later release")
+        known = {file.name: file for file in self.files()}
+        if name in self.skipped():
+            return
+        self._require_skippable(name, known)
+        row = {"file": name, "stamp": known[name].stamp, "reason": reason.strip(), "skipped_at": utc_now()}
+        with self._lake.transaction(self._dataset) as cursor:
+            insert_row(cursor, f"{quoted(self._dataset)}.skipped_archives", row)
+
+    def skipped(self) -> set[str]:
+        """Names of the archives that are passed over by a person's decision."""
+        if not self._lake.has_table(self._dataset, "skipped_archives"):
+            return set()  # a lake that an earlier version wrote, opened for reading
+        sql = f"SELECT file FROM {quoted(self._dataset)}.skipped_archives"
+        return {name for (name,) in self._lake.cursor().execute(sql).fetchall()}
+
+    def _require_skippable(self, name: str, known: Mapping[str, RawFile]) -> None:
+        sql = f"SELECT count(*) FROM {quoted(self._dataset)}.applied_archives WHERE file = ?"
+        if number(self._lake.cursor(), sql, [name]):
+            raise ConfigurationError(
+                f"{name} was applied already", "a new stock of the upstream takes its place; nothing to skip"
+            )
+        if name not in known:
+            waiting = [file.name for file in known.values() if not file.ready]
+            raise ConfigurationError(
+                f"{self._dataset} has no archive {name}",
+                f"archives that cannot be read: {', '.join(waiting) or 'none'}",
+            )
+        if known[name].kind == "snapshot":
+            raise ConfigurationError(
+                f"{name} is a whole snapshot and no archive of a series",
+                "nothing has to be skipped: the version before it stays in use until a readable one is published",
+            )
+
     def files(self) -> list[RawFile]:
-        """The manifest, oldest version first; of one version, the stock before increments."""
+        """The manifest, oldest version first; of one version, the stock before increments.
+
+        Archives that are stale, withdrawn or skipped are not in it.
+        """
+        skipped = self.skipped()
         rows = (
             self._lake.cursor()
             .execute(
@@ -142,6 +194,7 @@ class LandingZone:
                 records=self._records.get(feed or ""),
             )
             for name, kind, stamp, format, feed, sha256, url, status, reason, last_modified in rows
+            if name not in skipped
         ]
 
     def _names(self, status: str) -> set[str]:

@@ -78,7 +78,10 @@ def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
     Raises:
         IncompleteVectorsError: some chunk has no vector.
     """
-    digest = input_digest(lake, spec.export, extra=(str(sorted(spec.profile.items())), repr(spec.card)))
+    skipped = repr(_skipped(lake, quoted(spec.export.dataset)))
+    digest = input_digest(
+        lake, spec.export, extra=(str(sorted(spec.profile.items())), repr(spec.card), skipped)
+    )
     existing = _existing(lake, spec, digest)
     if existing:
         return existing
@@ -198,6 +201,7 @@ def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFa
     documents, updated = row or (0, None)
     return replace(
         spec.card,
+        skipped=tuple(f"{row['file']} ({row['reason']})" for row in _skipped(lake, dataset)),
         documents=documents,
         rows=sum(file.rows for file in files),
         source_updated_at=_iso_day(updated),
@@ -240,9 +244,29 @@ def _manifest(
         "columns": list(spec.export.columns),
         "source_updated_at": facts.source_updated_at,
         "raw_files": raw_files,
+        "skipped_archives": _skipped(lake, dataset),
         "quarantine": quarantine[0] if quarantine else 0,
         "files": [asdict(file) for file in contents],
     }
+
+
+def _skipped(lake: Lake, dataset: str) -> list[dict[str, str]]:
+    """Archives after the present stock that a person decided to pass over.
+
+    Args:
+        lake: The lake.
+        dataset: Name of the catalog, quoted for SQL.
+    """
+    rows = lake.cursor().execute(
+        f"""
+        SELECT file, stamp, reason, strftime(skipped_at, '%Y-%m-%d') FROM {dataset}.skipped_archives
+        WHERE stamp > (
+          SELECT coalesce(max_by(stamp, applied_at), '') FROM {dataset}.applied_archives WHERE kind = 'stock'
+        ) ORDER BY stamp
+        """
+    )
+    names = ("file", "stamp", "reason", "skipped_on")
+    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
 def _is_built_from(dataset: str) -> str:

@@ -30,6 +30,8 @@ class CardFacts:
         chunk_tokens: Size of a chunk, in tokens of the model.
         columns: Columns with their descriptions, in order.
         tables: Whether the rows are in one folder a table.
+        redaction: What is kept of persons: `public` or `full`; empty for sources without personal data.
+        skipped: Archives of the source that were passed over by decision, each with its reason.
     """
 
     published_name: str
@@ -47,6 +49,8 @@ class CardFacts:
     chunk_tokens: int
     columns: Mapping[str, str]
     tables: bool
+    redaction: str = ""
+    skipped: tuple[str, ...] = ()
 
 
 def card(facts: CardFacts, files: Sequence[ExportedFile]) -> str:
@@ -87,7 +91,7 @@ l'ordre de `chunk_index`, redonnent le texte du document. Le seul traitement par
 calcul des vecteurs avec le modèle `{facts.model}` (révision `{facts.revision}`, {facts.dimensions} dimensions).
 
 **Limites.** Seuls les documents qui ont un texte figurent ici. Les tableaux et les listes portent des marques
-Markdown (tabulations, barres verticales, tirets) qui ne sont pas dans la source.
+Markdown (tabulations, barres verticales, tirets) qui ne sont pas dans la source.{_in_french(facts)}
 
 ## In English
 
@@ -101,7 +105,7 @@ Markdown (tabulations, barres verticales, tirets) qui ne sont pas dans la source
 included, without overlap: the `text` values joined in `chunk_index` order give the document back. The only use of
 AI is the embedding with `{facts.model}` (revision `{facts.revision}`, {facts.dimensions} dimensions).
 
-**Limits.** Documents without any text have no row. Tables and lists carry Markdown marks that are not in the source.
+**Limits.** Documents without any text have no row. Tables and lists carry Markdown marks that are not in the source.{_in_english(facts)}
 
 ## Colonnes / Columns
 
@@ -125,3 +129,34 @@ vector = json.loads(rows[0]["{facts.vector_column}"])
 |---|---:|---:|
 {listing}
 """
+
+
+def _in_french(facts: CardFacts) -> str:
+    """Paragraphs on personal data and on archives that are missing, where there is something to say."""
+    texts = {
+        "public": "**Données personnelles.** Les noms de personnes, leurs adresses électroniques et leurs lignes "
+        "directes sont retirés des textes et des colonnes ; les fonctions et les coordonnées générales des services "
+        "restent. Une personne nommée seulement au fil d'un texte libre peut ne pas être reconnue.",
+        "full": "**Données personnelles.** Ce jeu contient les noms et coordonnées de personnes tels que la source "
+        "les publie : leur réutilisation relève du RGPD.",
+    }
+    missing = (
+        "**Archives écartées.** N'ont pas été appliquées, par décision : " + " ; ".join(facts.skipped) + "."
+    )
+    return _paragraphs(texts.get(facts.redaction), missing if facts.skipped else None)
+
+
+def _in_english(facts: CardFacts) -> str:
+    texts = {
+        "public": "**Personal data.** Names of persons, their mail addresses and direct lines are removed from texts "
+        "and columns; functions and the services' general contacts stay. A person named only within free text may "
+        "not be recognised.",
+        "full": "**Personal data.** Names and contacts of persons are kept as the source publishes them: their "
+        "re-use is subject to the GDPR.",
+    }
+    missing = "**Skipped archives.** Not applied, by decision: " + "; ".join(facts.skipped) + "."
+    return _paragraphs(texts.get(facts.redaction), missing if facts.skipped else None)
+
+
+def _paragraphs(*texts: str | None) -> str:
+    return "".join(f"\n\n{text}" for text in texts if text)

@@ -61,6 +61,7 @@ def write_review(lake: Lake, dataset: str, title: str, folder: Path, previous: P
         parts = [
             _overview(manifest, previous),
             *_changes(cursor, folder, previous),
+            _skipped_archives(manifest["skipped_archives"]),
             _quarantine(cursor, dataset),
             _raw_files(manifest["raw_files"]),
             _release_files(manifest["files"]),
@@ -157,10 +158,12 @@ def _changes(cursor: duckdb.DuckDBPyConnection, folder: Path, previous: Path | N
 
 
 def _text(cursor: duckdb.DuckDBPyConnection, folder: Path, doc_id: str) -> str:
+    files = f"read_parquet({_files_sql(folder)}, union_by_name = true)"
+    described = cursor.execute(f"SELECT * FROM {files} LIMIT 0").description or []
+    # Some datasets publish chunk_text alone: their rows are joined by an empty line.
+    text = "text, ''" if any(name == "text" for name, *_ in described) else "chunk_text, '\n\n'"
     row = cursor.execute(
-        f"SELECT string_agg(text, '' ORDER BY chunk_index) FROM read_parquet({_files_sql(folder)}, "
-        "union_by_name = true) WHERE doc_id = ?",
-        [doc_id],
+        f"SELECT string_agg({text} ORDER BY chunk_index) FROM {files} WHERE doc_id = ?", [doc_id]
     ).fetchone()
     return row[0] if row and row[0] else ""
 
@@ -191,6 +194,13 @@ def _overview(manifest: dict[str, Any], previous: Path | None) -> str:
         "lake snapshot": manifest["lake_snapshot"],
     }
     return _table("Overview", ("what", "value"), list(facts.items()))
+
+
+def _skipped_archives(archives: Sequence[dict[str, Any]]) -> str:
+    if not archives:
+        return ""
+    rows = [(row["file"], row["reason"], row["skipped_on"]) for row in archives]
+    return _table("Archives skipped by decision", ("archive", "reason", "since"), rows)
 
 
 def _quarantine(cursor: duckdb.DuckDBPyConnection, dataset: str) -> str:

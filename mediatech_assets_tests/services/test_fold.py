@@ -620,6 +620,68 @@ def test_two_feeds_are_merged_and_one_of_them_may_change_alone(dataset):
     ]
 
 
+class Recorder:
+    """A parser that writes down which members it was given."""
+
+    def __init__(self) -> None:
+        self.members: list[str] = []
+
+    def parse(self, member: Member) -> list[Outcome]:
+        self.members.append(member.path)
+        return parse(member)
+
+
+def test_only_members_with_other_bytes_are_parsed_again(dataset):
+    recorder = Recorder()
+    documents = replace(dataset.documents(), parser=Parser(recorder.parse, keep_first, "1", METADATA))
+    dataset.archives = [snapshot("v1", "1", a="one", b="one", c=None, d="one")]
+    documents.apply(dataset.files())
+    recorder.members.clear()
+    dataset.archives.append(snapshot("v2", "2", a="one", b="two", c=None, e="one"))
+    changes = documents.apply(dataset.files()).changes
+    # What was refused is tried again, so that the quarantine still shows it.
+    assert sorted(recorder.members) == ["b.xml", "c.xml", "e.xml"]
+    assert (changes.delivered, changes.added, changes.changed, changes.removed) == (3, 1, 1, 1)
+    assert dataset.titles() == {"a": "one", "b": "two", "e": "one"}
+    assert dataset.tombstones() == ["d"]
+    assert dataset.state().quarantine == ("c.xml",)
+
+
+def test_another_parser_reads_every_member_again(dataset):
+    dataset.archives = [snapshot("v1", "1", a="one", b="one")]
+    dataset.run()
+    recorder = Recorder()
+    parser = Parser(recorder.parse, keep_first, "2", METADATA)
+    replace(dataset.documents(), parser=parser).apply(dataset.files())
+    assert sorted(recorder.members) == ["a.xml", "b.xml"]
+
+
+_texts = st.sampled_from(["one", "two", "", None])
+_paths = st.sampled_from(["a.xml", "b.xml", "m/a.xml", "z/a.xml", "m/b.xml"])
+_snapshots = st.lists(
+    st.dictionaries(_paths, st.builds(Content, _texts, st.just(1)), min_size=1), min_size=1, max_size=5
+)
+
+
+@given(versions=_snapshots, feeds=st.lists(st.sampled_from(["", "pro"]), min_size=5, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_passing_over_unchanged_members_gives_what_parsing_everything_gives(lake, versions, feeds):
+    frugal, thorough = Dataset(lake), Dataset(lake)
+    for number, (members, feed) in enumerate(zip(versions, feeds, strict=False)):
+        archive = Archive(f"v{number}", "snapshot", str(number), members, feed=feed)
+        for dataset in (frugal, thorough):
+            dataset.archives.append(archive)
+            # Another version of the parser at each run: nothing is passed over.
+            dataset.parser_version = str(number) if dataset is thorough else "1"
+            lake.open(dataset.name, {})
+            try:
+                dataset.run()
+            except RefusedFileError:
+                assert not any(content.title is not None for content in members.values())
+        assert frugal.state() == thorough.state()
+        assert frugal.tombstones() == thorough.tombstones()
+
+
 def test_an_unreadable_version_of_a_feed_leaves_the_one_before_it_in_use(dataset):
     dataset.archives = [snapshot("p1", "1", "part", a="one"), snapshot("q1", "1", "pro", b="one")]
     dataset.run()

@@ -1,5 +1,6 @@
 """What belongs here: what is read out of archives that strangers made, and what is refused."""
 
+import bz2
 import gzip
 import io
 import json
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mediatech_assets.errors import RefusedFileError
 from mediatech_assets.raw import archives
 from mediatech_assets.raw.archives import read_members, verify
+from mediatech_assets.records import JsonRecords
 
 
 def tar_bytes(*members, end=True):
@@ -180,19 +182,60 @@ def test_an_html_page_is_named_as_one(targz, format, page):
     assert "browser" in caught.value.remedy
 
 
-@pytest.mark.parametrize("text", [b"", b'[{"pubId": "1"', b"\xff\xfe", b"[" * 100_000, b'{"a": 1} x'])
+SHEETS = JsonRecords(name="sheet", prefix="item", key="pubId", member="*.json")
+
+
+@pytest.mark.parametrize("text", [b"", b'[{"pubId": "1"', b"\xff\xfe", b"[" * 100_000, b'[{"a": 1}] x'])
 def test_json_that_does_not_end_well_is_refused(targz, text):
-    with pytest.raises(RefusedFileError, match=r"fiches\.json is no complete JSON"):
-        verify(targz(text, "fiches.json"), "json")
+    with pytest.raises(RefusedFileError):
+        verify(targz(text, "fiches.json"), "json", SHEETS)
 
 
-def test_whole_json_is_one_member(targz):
-    data = json.dumps([{"pubId": "1"}]).encode()
-    path = targz(data, "fiches.json")
+def bz2_tar(*members):
+    return bz2.compress(tar_bytes(*members))
 
-    verify(path, "json")
 
-    assert [(member.path, member.data) for member in read_members(path, "json")] == [("fiches.json", data)]
+@pytest.mark.parametrize(
+    ("name", "format", "pack"),
+    [
+        ("sheets.json", "json", lambda data: data),
+        ("sheets.tar.bz2", "tarbz2", lambda data: bz2_tar(("other.zip", b"PK"), ("day/sheets.json", data))),
+        ("sheets.tar.gz", "targz", lambda data: gzip.compress(tar_bytes(("other.zip", b"PK"), ("sheets.json", data)))),
+        ("sheets.zip", "zip", lambda data: zip_bytes({"other.zip": b"PK", "sheets.json": data})),
+    ],
+)  # fmt: skip
+def test_records_are_members_wherever_their_file_lies(targz, name, format, pack):
+    sheets = [{"pubId": "a", "title": "é"}, {"pubId": "b"}]
+    path = targz(pack(json.dumps(sheets).encode()), name)
+
+    verify(path, format, SHEETS)
+
+    read = {member.path: member.data for member in read_members(path, format, SHEETS)}
+    assert read.pop("other.zip", b"") == b"", "a member that is not asked for is not read"
+    assert {path: json.loads(data) for path, data in read.items()} == {
+        "sheet[a]": sheets[0],
+        "sheet[b]": sheets[1],
+    }
+
+
+def test_a_member_to_cut_may_be_larger_than_a_document(targz, monkeypatch):
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 100)
+    monkeypatch.setattr(archives, "RATIO_LIMIT", 1_000)
+    sheets = [{"pubId": str(number)} for number in range(50)]
+    path = targz(bz2_tar(("sheets.json", json.dumps(sheets).encode()), ("other", bytes(101))), "s.tar.bz2")
+
+    assert len([member for member in read_members(path, "tarbz2", SHEETS) if member.data]) == 50
+    refused = [member.refusal for member in read_members(path, "tarbz2") if member.refusal]
+    assert refused == ["it is larger than 100 bytes"] * 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-20], lambda data: data[:40] + b"X" + data[41:], lambda _: b""]
+)
+def test_a_damaged_bz2_is_refused(targz, damage):
+    path = targz(damage(bz2_tar(("sheets.json", b"[]"))), "all_latest.tar.bz2")
+    with pytest.raises(RefusedFileError, match=r"all_latest\.tar\.bz2 is no complete tar\.bz2"):
+        verify(path, "tarbz2", SHEETS)
 
 
 def test_a_file_that_is_gone_is_named_with_the_remedy(tmp_path):
@@ -260,13 +303,13 @@ def test_a_negative_length_does_not_lead_backwards(targz):
         verify(targz(gzip.compress(TAR[:2560] + header + bytes(2048))), "targz")
 
 
-@given(st.binary(max_size=300), st.sampled_from(["targz", "zip", "json"]), st.booleans())
+@given(st.binary(max_size=300), st.sampled_from(["targz", "tarbz2", "zip", "json"]), st.booleans())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_bytes_are_read_or_refused(targz, data, format, compressed):
     path = targz(gzip.compress(data) if compressed else data)
     refused = ""
     try:
-        verify(path, format)
+        verify(path, format, SHEETS if format == "json" else None)
     except RefusedFileError as refusal:
         refused = refusal.problem
     assert not refused or path.name in refused

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mediatech_assets.errors import ConfigurationError, UpstreamError
 from mediatech_assets.lake import Lake
 from mediatech_assets.raw.landing import LandingZone, needed_files, withdrawn_files
-from mediatech_assets.records import PublishedFile, RawFile, file_sha256
+from mediatech_assets.records import JsonRecords, PublishedFile, RawFile, file_sha256
 from mediatech_assets.schemas import RAW_FILES
 from mediatech_assets.sources.download import open_upstream
 
@@ -46,7 +46,8 @@ class Place:
         self.raw = folder / "raw"
         self.lake = Lake(folder / "lake", folder / "locks")
         self.lake.open("legi", {"raw_files": RAW_FILES})
-        self.zone = LandingZone(self.lake, "legi", self.raw)
+        records = JsonRecords(name="sheet", prefix="item", key="id")
+        self.zone = LandingZone(self.lake, "legi", self.raw, {"part-": records, "pro-": records})
         self.host = folder / "upstream" / HOST
         self.host.mkdir(parents=True)
         self.fetches = []
