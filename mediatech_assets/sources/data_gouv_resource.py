@@ -49,7 +49,7 @@ def newest_resource(
             _LOOK,
         )
     stamp, resource = max(series, key=_age)
-    url = _text(resource, "url")
+    url = upstream.upstream_address(_text(resource, "url"))
     name = _file_name(url, f"the resource {_text(resource, 'title')!r} of {listing_url}")
     last_modified, size = _iso_utc(_text(resource, "last_modified")), _size(resource.get("filesize"))
     # A file that is published again under its old title is another file.

@@ -70,6 +70,10 @@ class Upstream(Protocol):
         """Text of a small page, such as a listing."""
         ...
 
+    def upstream_address(self, link: str) -> str:
+        """The upstream's own address of what a page links: a mirror may link to itself."""
+        ...
+
     def facts(self, url: str) -> FileFacts:
         """What the host says of a file."""
         ...
@@ -140,6 +144,12 @@ class HttpUpstream:
 
         return self._with_retries(url, read)
 
+    def upstream_address(self, link: str) -> str:
+        """See `Upstream.upstream_address`."""
+        if self._base and link.startswith(self._base + "/"):
+            return "https://" + link.removeprefix(self._base + "/")
+        return link
+
     def facts(self, url: str) -> FileFacts:
         """See `Upstream.facts`."""
 
@@ -206,7 +216,7 @@ class HttpUpstream:
 
     def _redirected(self, address: str, location: str) -> str:
         try:
-            target = self._logical(urljoin(self._physical(address), location))
+            target = self.upstream_address(urljoin(self._physical(address), location))
             scheme = urlsplit(target).scheme
         except ValueError:
             scheme = ""
@@ -230,12 +240,6 @@ class HttpUpstream:
             return url
         query = f"?{parts.query}" if parts.query else ""
         return f"{self._base}/{host}{parts.path}{query}"
-
-    def _logical(self, url: str) -> str:
-        """The upstream address that a mirror's address stands for."""
-        if self._base and url.startswith(self._base + "/"):
-            return "https://" + url.removeprefix(self._base + "/")
-        return url
 
     def _with_retries(self, url: str, request: Callable[[], Result]) -> Result:
         """The result of `request`, tried again after failures that pass by themselves."""
@@ -278,6 +282,10 @@ class FolderUpstream:
         page = path / "index.html" if path.is_dir() else path
         with _readable(self._existing(page, url), url) as file:
             return file.read(_PAGE_LIMIT).decode("utf-8", errors="replace")
+
+    def upstream_address(self, link: str) -> str:
+        """See `Upstream.upstream_address`: files in a folder keep the upstream's links."""
+        return link
 
     def facts(self, url: str) -> FileFacts:
         """See `Upstream.facts`."""

@@ -41,6 +41,9 @@ class Page:
         assert url == ADDRESS
         return self._text
 
+    def upstream_address(self, link: str) -> str:
+        return link.replace("http://mirror:8765/", "https://")
+
     def facts(self, url: str) -> FileFacts:
         raise AssertionError(f"{url} need not be asked for")
 
@@ -195,6 +198,12 @@ def test_a_page_without_the_series_says_what_was_looked_for():
 def test_an_odd_address_is_refused_rather_than_an_older_file_taken(url):
     with pytest.raises(UpstreamError, match="20260105-055132"):
         newest_among(export("20260104-055132"), export("20260105-055132", url=url))
+
+
+def test_a_mirror_that_links_to_itself_stands_for_the_upstream():
+    own = f"{FILES}/x.csv".replace("https://", "http://mirror:8765/")
+
+    assert newest_among(export("20260105-055132", url=own)).url == f"{FILES}/x.csv"
 
 
 def test_the_query_of_an_address_is_no_part_of_the_name():
