@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         default=60.0, ge=0, description="Seconds to wait for another process that works on the same dataset."
     )
     memory_limit: str = Field(
-        default="1GB", description="Memory that DuckDB may use before it spills to disk."
+        default="512MB", description="Memory that DuckDB may use before it spills to disk."
     )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads that DuckDB uses.")
     quarantine_bytes: int = Field(

@@ -16,7 +16,6 @@ Oddities of the fund that this module answers:
 """
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,16 +25,12 @@ import lxml.etree as etree
 import pyarrow as pa
 
 from mediatech_assets.datasets.base import Dataset, DilaFund
+from mediatech_assets.documents.dila import NO_DATE, links_json, parse_document, text_at
 from mediatech_assets.documents.markup import element_text, line_text, one_line
-from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
-from mediatech_assets.documents.xml import UnreadableXml, parse_xml
+from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Section
 from mediatech_assets.schemas import column
 
 _WANTED = re.compile(r"(?:^|/)article/(?:.*/)?LEGIARTI[^/]*\.xml$")
-_ARTICLE_ID = re.compile(r"LEGIARTI\d{12}")
-
-#: What the DILA writes for « no end » and for an unknown beginning.
-_OPEN_DATE = "2999-01-01"
 
 #: Longest table name that PostgreSQL and the published folders keep whole.
 _LONGEST_TABLE_NAME = 63
@@ -64,16 +59,7 @@ def wants(path: str) -> bool:
 
 def parse(member: Member) -> list[Outcome]:
     """The article of one member, or the reason why there is none."""
-    try:
-        article = parse_xml(member.data)
-    except UnreadableXml as error:
-        return [Refusal(member.path, str(error))]
-    if article.tag != "ARTICLE":
-        return [Refusal(member.path, f"the root element is {article.tag}, not ARTICLE")]
-    article_id = _text_at(article, "META/META_COMMUN/ID")
-    if not _ARTICLE_ID.fullmatch(article_id):
-        return [Refusal(member.path, f"META/META_COMMUN/ID is {article_id!r}, not the id of a LEGI article")]
-    return [_document(article_id, article)]
+    return parse_document(member, "ARTICLE", "LEGIARTI", _document)
 
 
 def heading(metadata: Mapping[str, MetadataValue]) -> list[str]:
@@ -107,8 +93,8 @@ def release_table(metadata: Mapping[str, MetadataValue]) -> str:
 
 
 def _document(article_id: str, article: etree._Element) -> Document:
-    date = _text_at(article, "META/META_SPEC/META_ARTICLE/DATE_DEBUT")
-    number = _text_at(article, "META/META_SPEC/META_ARTICLE/NUM")
+    date = text_at(article, "META/META_SPEC/META_ARTICLE/DATE_DEBUT")
+    number = text_at(article, "META/META_SPEC/META_ARTICLE/NUM")
     text = article.find("CONTEXTE/TEXTE")
     title = _in_force(text.findall("TITRE_TXT"), date) if text is not None else None
     full_title = line_text(title) if title is not None else ""
@@ -120,18 +106,18 @@ def _document(article_id: str, article: etree._Element) -> Document:
     return Document(
         doc_id=article_id,
         metadata={
-            "nature": _text_at(article, "META/META_COMMUN/NATURE"),
+            "nature": text_at(article, "META/META_COMMUN/NATURE"),
             "category": category,
             "ministry": _attribute(text, "ministere"),
-            "status": _text_at(article, "META/META_SPEC/META_ARTICLE/ETAT"),
+            "status": text_at(article, "META/META_SPEC/META_ARTICLE/ETAT"),
             "title": _attribute(title, "c_titre_court") or full_title,
             "full_title": full_title,
             "subtitles": " > ".join(_section_titles(text, date)),
             "number": number,
             "start_date": date,
-            "end_date": _text_at(article, "META/META_SPEC/META_ARTICLE/DATE_FIN"),
+            "end_date": text_at(article, "META/META_SPEC/META_ARTICLE/DATE_FIN"),
             "nota": element_text(note) if note is not None else "",
-            "links": _links(article),
+            "links": links_json(article),
             "text_cid": _attribute(text, "cid"),
             "text_id": _attribute(title, "id_txt"),
         },
@@ -153,7 +139,7 @@ def _in_force(titles: Sequence[etree._Element], date: str) -> etree._Element | N
     """
     if not titles:
         return None
-    day = date or _OPEN_DATE
+    day = date or NO_DATE
     holding = [title for title in titles if _begin(title) <= day < _end(title)]
     started = [title for title in titles if _begin(title) < day]
     if holding or started:
@@ -162,11 +148,11 @@ def _in_force(titles: Sequence[etree._Element], date: str) -> etree._Element | N
 
 
 def _begin(title: etree._Element) -> str:
-    return title.get("debut") or _OPEN_DATE
+    return title.get("debut") or NO_DATE
 
 
 def _end(title: etree._Element) -> str:
-    return title.get("fin") or _OPEN_DATE
+    return title.get("fin") or NO_DATE
 
 
 def _precedence(title: etree._Element) -> tuple[str, str, bool]:
@@ -181,18 +167,6 @@ def _section_titles(text: etree._Element | None, date: str) -> Iterator[str]:
         if title is not None and (line := line_text(title)):
             yield line
         level = level.find("TM")
-
-
-def _links(article: etree._Element) -> str:
-    links = [
-        {**{name: link.attrib[name] for name in sorted(link.attrib)}, "text": line_text(link)}
-        for link in article.iterfind("LIENS/LIEN")
-    ]
-    return json.dumps(links, ensure_ascii=False)
-
-
-def _text_at(article: etree._Element, path: str) -> str:
-    return one_line(article.findtext(path))
 
 
 def _attribute(element: etree._Element | None, name: str) -> str:

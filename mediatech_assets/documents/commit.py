@@ -238,7 +238,10 @@ class Delivery:
         self._cursor.execute("DELETE FROM delivered WHERE rowid IN (SELECT place FROM duplicates)")
 
     def _gather_pool(self, *, whole: bool) -> None:
-        """Fills `pool` with every row that may stand for a document concerned: delivered, or staying."""
+        """Fills `pool` with every row that may stand for a document concerned: delivered, or `former` and staying.
+
+        `pool` has keys alone: texts stay where they are until the winners are known.
+        """
         documents, copies = self._table("documents"), self._table("document_copies")
         # What was good before stays when its new version is refused, even if a list suppresses it.
         suppressed = _is_suppressed("old.source_member")
@@ -270,16 +273,18 @@ class Delivery:
             """
         )
         columns = ", ".join(quoted(name) for name in self._columns)
-        staying = "".join(
-            f"""
-            UNION ALL SELECT {columns} FROM {table} AS old
-            WHERE {stays}
-              AND old.doc_id IN (SELECT doc_id FROM concerned)
-            """
+        staying = " UNION ALL ".join(
+            f"SELECT {columns} FROM {table} AS old WHERE {stays} AND old.doc_id IN (SELECT doc_id FROM concerned)"
             for table in (documents, copies)
         )
+        self._cursor.execute(f"CREATE OR REPLACE TEMPORARY TABLE former AS {staying}")
+        keys = "rowid AS row_number, doc_id, content_hash, source_member, source_modified"
         self._cursor.execute(
-            f"CREATE OR REPLACE TEMPORARY TABLE pool AS SELECT {columns} FROM delivered {staying}"
+            f"""
+            CREATE OR REPLACE TEMPORARY TABLE pool AS
+            SELECT 'delivered' AS origin, {keys} FROM delivered
+            UNION ALL SELECT 'former' AS origin, {keys} FROM former
+            """
         )
         self._cursor.execute(
             f"""
@@ -291,18 +296,21 @@ class Delivery:
 
     def _choose_winners(self) -> None:
         """Splits `pool`: the newest file of an id is the document, the others are copies of it."""
-        values = ", ".join(_COMMITTED_VALUES.get(name, f"pool.{quoted(name)}") for name in self._columns)
         self._cursor.execute(
-            f"""
+            """
             CREATE OR REPLACE TEMPORARY TABLE ranked AS
-            SELECT {values},
+            SELECT pool.origin, pool.row_number, pool.doc_id,
               row_number() OVER (
                 PARTITION BY pool.doc_id ORDER BY pool.source_modified DESC, pool.source_member DESC
               ) AS place,
               before.doc_id IS NULL AS is_new,
               before.content_hash IS DISTINCT FROM pool.content_hash AS is_changed,
               before.source_member IS DISTINCT FROM pool.source_member
-                OR before.source_modified IS DISTINCT FROM pool.source_modified AS is_moved
+                OR before.source_modified IS DISTINCT FROM pool.source_modified AS is_moved,
+              -- A document keeps its dates as long as its content stays.
+              coalesce(before.first_seen, getvariable('committed_at')) AS first_seen,
+              CASE WHEN before.content_hash = pool.content_hash THEN before.changed_at
+                ELSE getvariable('committed_at') END AS changed_at
             FROM pool LEFT JOIN before USING (doc_id)
             """
         )
@@ -325,7 +333,6 @@ class Delivery:
 
     def _write_documents(self, file: str) -> None:
         documents, copies = self._table("documents"), self._table("document_copies")
-        columns = ", ".join(quoted(name) for name in self._columns)
         self._cursor.execute(
             f"""
             INSERT INTO {self._table("tombstones")} (doc_id, removed_at, removed_by, content_hash)
@@ -342,16 +349,27 @@ class Delivery:
             )
             """
         )
-        self._cursor.execute(
-            f"""
-            INSERT INTO {documents} ({columns})
-            SELECT {columns} FROM ranked WHERE place = 1 AND (is_changed OR is_moved)
-            """
+        self._insert_ranked("documents", "place = 1 AND (is_changed OR is_moved)")
+        if self._keep_copies:
+            self._cursor.execute(f"DELETE FROM {copies} WHERE doc_id IN (SELECT doc_id FROM concerned)")
+            self._insert_ranked("document_copies", "place > 1")
+
+    def _insert_ranked(self, table: str, condition: str) -> None:
+        """Writes the rows that `ranked` points to, where `condition` holds."""
+        columns = ", ".join(quoted(name) for name in self._columns)
+        values = ", ".join(
+            f"{'ranked' if name in _COMMITTED else 'gathered'}.{quoted(name)}" for name in self._columns
         )
-        if not self._keep_copies:
-            return
-        self._cursor.execute(f"DELETE FROM {copies} WHERE doc_id IN (SELECT doc_id FROM concerned)")
-        self._cursor.execute(f"INSERT INTO {copies} ({columns}) SELECT {columns} FROM ranked WHERE place > 1")
+        for origin in ("delivered", "former"):
+            self._cursor.execute(
+                f"""
+                INSERT INTO {self._table(table)} ({columns})
+                SELECT {values} FROM ranked
+                JOIN {origin} AS gathered ON gathered.rowid = ranked.row_number
+                WHERE ranked.origin = ? AND {condition}
+                """,
+                [origin],
+            )
 
     def _write_quarantine(self, *, whole: bool) -> None:
         """Replaces what is settled by this commit: what came in well, was refused again, or went away."""
@@ -397,12 +415,8 @@ class Delivery:
         return f"{quoted(self._dataset)}.{name}"
 
 
-#: Columns that the commit sets: a document keeps its dates as long as its content stays.
-_COMMITTED_VALUES = {
-    "first_seen": "coalesce(before.first_seen, getvariable('committed_at')) AS first_seen",
-    "changed_at": "CASE WHEN before.content_hash = pool.content_hash THEN before.changed_at "
-    "ELSE getvariable('committed_at') END AS changed_at",
-}
+#: Columns that the commit sets.
+_COMMITTED = frozenset({"first_seen", "changed_at"})
 
 
 def _is_suppressed(member: str) -> str:

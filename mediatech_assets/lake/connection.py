@@ -23,6 +23,8 @@ from mediatech_assets.lake.locks import exclusive
 from mediatech_assets.schemas import LAKE_FORMAT, LAKE_FORMAT_TABLE
 
 _EXTENSIONS = ("sqlite_scanner", "ducklake")
+#: Rows of a Parquet row group: a writer holds a whole one in memory, and a document may have 100,000 characters.
+_ROWS_PER_GROUP = 8_192
 _COMMIT_WAIT_SECONDS = 120.0
 
 
@@ -32,7 +34,7 @@ class Lake:
     Args:
         folder: Where catalogs and data lie.
         locks: Folder of the locks between processes.
-        memory_limit: Memory that DuckDB may use before it spills to disk, such as `1GB`.
+        memory_limit: Memory that DuckDB may use before it spills to disk, such as `512MB`.
         threads: Threads that DuckDB uses.
         read_only: Attach catalogs for reading only.
     """
@@ -42,7 +44,7 @@ class Lake:
         folder: Path,
         locks: Path,
         *,
-        memory_limit: str = "1GB",
+        memory_limit: str = "512MB",
         threads: int = 2,
         read_only: bool = False,
     ) -> None:
@@ -184,6 +186,7 @@ class Lake:
         with self.transaction(name) as cursor:
             present = self._tables(name)
             if "lake_format" not in present:
+                cursor.execute(f"CALL {quoted(name)}.set_option('parquet_row_group_size', {_ROWS_PER_GROUP})")
                 cursor.execute(create_table_sql(f"{quoted(name)}.lake_format", LAKE_FORMAT_TABLE))
                 cursor.execute(
                     f"INSERT INTO {quoted(name)}.lake_format VALUES (?, ?)", [LAKE_FORMAT, __version__]
