@@ -282,6 +282,7 @@ def sql(
     name="skip-archive",
     epilog=_examples(
         'mediatech skip-archive legi LEGI_20250714-212043.tar.gz --reason "truncated at the DILA, ticket 1234"',
+        'mediatech skip-archive cnil CNIL_20250715-213327.tar.gz --reason "empty archive" --json',
     ),
 )
 @_explained

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, literal, quoted
 
 REVIEW = "review.html"
 
@@ -105,14 +105,18 @@ def compare(cursor: duckdb.DuckDBPyConnection, folder: Path, previous: Path | No
         folder: The newer release.
         previous: The older one; without it every document is new.
     """
-    new = f"({_documents_sql(folder)})"
+    new = _parquet_files(folder)
     if previous is None:
-        rows = cursor.execute(f"SELECT doc_id FROM {new} ORDER BY doc_id").fetchall()
+        rows = cursor.execute(f"SELECT doc_id FROM ({_documents_sql(new)}) ORDER BY doc_id").fetchall()
         return Difference([doc_id for (doc_id,) in rows], [], [])
+    old = _parquet_files(previous)
+    # A file that both releases share by a link holds no difference, and is most of them on most days.
+    shared = {_place(path) for path in new} & {_place(path) for path in old}
+    new, old = ([path for path in paths if _place(path) not in shared] for paths in (new, old))
     rows = cursor.execute(
         f"""
         SELECT coalesce(new.doc_id, old.doc_id), old.doc_id IS NULL, new.doc_id IS NULL
-        FROM {new} AS new FULL JOIN ({_documents_sql(previous)}) AS old USING (doc_id)
+        FROM ({_documents_sql(new)}) AS new FULL JOIN ({_documents_sql(old)}) AS old USING (doc_id)
         WHERE new.digest IS DISTINCT FROM old.digest ORDER BY 1
         """
     ).fetchall()
@@ -123,18 +127,29 @@ def compare(cursor: duckdb.DuckDBPyConnection, folder: Path, previous: Path | No
     )
 
 
-def _documents_sql(folder: Path) -> str:
+def _documents_sql(files: Sequence[Path]) -> str:
     """One row a document, with a digest of its rows; the vector's last digits do not count as a change."""
+    if not files:
+        return "SELECT '' AS doc_id, 0 AS digest WHERE false"
     return (
         "SELECT doc_id, bit_xor(md5_number_lower(rows::VARCHAR)) AS digest FROM "
         f"(SELECT * EXCLUDE (source_updated_at) FROM (SELECT COLUMNS(c -> NOT starts_with(c, 'embeddings_')) "
-        f"FROM read_parquet({_files_sql(folder)}, union_by_name = true))) AS rows GROUP BY doc_id"
+        f"FROM read_parquet({_files_sql(files)}, union_by_name = true))) AS rows GROUP BY doc_id"
     )
 
 
-def _files_sql(folder: Path) -> str:
-    pattern = f"{folder}/data/**/*.parquet".replace("'", "''")
-    return f"'{pattern}'"
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted((folder / "data").rglob("*.parquet"))
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Where the bytes of a file lie: the same for two links to one file."""
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _files_sql(files: Sequence[Path]) -> str:
+    return f"[{', '.join(literal(str(path)) for path in files)}]"
 
 
 def _changes(cursor: duckdb.DuckDBPyConnection, folder: Path, previous: Path | None) -> Iterator[str]:
@@ -158,7 +173,7 @@ def _changes(cursor: duckdb.DuckDBPyConnection, folder: Path, previous: Path | N
 
 
 def _text(cursor: duckdb.DuckDBPyConnection, folder: Path, doc_id: str) -> str:
-    files = f"read_parquet({_files_sql(folder)}, union_by_name = true)"
+    files = f"read_parquet({_files_sql(_parquet_files(folder))}, union_by_name = true)"
     described = cursor.execute(f"SELECT * FROM {files} LIMIT 0").description or []
     # Some datasets publish chunk_text alone: their rows are joined by an empty line.
     text = "text, ''" if any(name == "text" for name, *_ in described) else "chunk_text, '\n\n'"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mediatech_assets.lake import Lake
-from mediatech_assets.release.review import compare, release_before, write_review
+from mediatech_assets.release.review import Difference, compare, release_before, write_review
 from mediatech_assets.schemas import column, dataset_tables
 
 Rows = dict[str, list[str]]
@@ -23,18 +23,18 @@ def lake(tmp_path: Path):
     lake.close()
 
 
-def release(folder: Path, documents: Rows, vector: str = "[0.1]") -> Path:
+def release(folder: Path, documents: Rows, vector: str = "[0.1]", text: str = "text") -> Path:
     rows = [
         {
             "chunk_id": f"{doc_id}_{index}",
             "doc_id": doc_id,
             "chunk_index": index,
-            "text": text,
+            text: words,
             "embeddings_use-m3": vector,
             "source_updated_at": None,
         }
         for doc_id, texts in documents.items()
-        for index, text in enumerate(texts, start=1)
+        for index, words in enumerate(texts, start=1)
     ]
     data = folder / "data" / "legi-latest" / "legi_code"
     data.mkdir(parents=True)
@@ -47,6 +47,7 @@ def release(folder: Path, documents: Rows, vector: str = "[0.1]") -> Path:
         "profile": {"model": "use-m3", "revision": "1"},
         "code": {"mediatech-assets": "0", "parser": "1"},
         "lake_snapshot": 3,
+        "skipped_archives": [],
         "raw_files": [{"file": "a.tar.gz", "url": "https://host/a", "stamp": "20260105", "sha256": "00"}],
         "files": [],
     }
@@ -61,6 +62,19 @@ def test_compare_tells_added_changed_and_removed_documents(tmp_path):
     difference = compare(duckdb.connect(), after, before)
 
     assert (difference.added, difference.changed, difference.removed) == (["d"], ["b"], ["c"])
+
+
+def test_files_that_both_releases_share_hold_no_difference(tmp_path):
+    before = release(tmp_path / "1", {"a": ["un"], "b": ["deux"]})
+    after = release(tmp_path / "2", {"c": ["trois"]})
+    shared = Path("data/legi-latest/legi_code/legi_code_part_0.parquet")
+    own = after / shared
+    own.rename(own.with_name("legi_code_part_1.parquet"))
+    own.hardlink_to(before / shared)
+
+    assert compare(duckdb.connect(), after, before) == Difference(["c"], [], [])
+    own.with_name("legi_code_part_1.parquet").unlink()
+    assert compare(duckdb.connect(), after, before) == Difference([], [], [])
 
 
 def test_a_first_release_is_all_new(tmp_path):
@@ -81,6 +95,27 @@ def test_the_page_shows_the_words_that_changed_and_escapes_them(lake, tmp_path):
     assert "Codes &amp; lois" in page
     assert "src=" not in page
     assert "Nothing was refused." in page
+
+
+def test_a_dataset_without_text_column_shows_what_was_embedded(lake, tmp_path):
+    before = release(tmp_path / "1", {"a": ["Mairie. Ouverte le lundi."]}, text="chunk_text")
+    after = release(tmp_path / "2", {"a": ["Mairie. Ouverte le mardi."]}, text="chunk_text")
+
+    page = write_review(lake, "legi", "Annuaire", after, before).read_text(encoding="utf-8")
+
+    assert "<ins>+Mairie. Ouverte le mardi.</ins>" in page
+
+
+def test_the_page_lists_archives_skipped_by_decision(lake, tmp_path):
+    folder = release(tmp_path / "1", {"a": ["x"]})
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    skipped = {"file": "LEGI_1.tar.gz", "stamp": "1", "reason": "<cut>", "skipped_on": "2026-01-07"}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"skipped_archives": [skipped]}), "utf-8")
+
+    page = write_review(lake, "legi", "Codes", folder, None).read_text(encoding="utf-8")
+
+    assert "LEGI_1.tar.gz" in page
+    assert "&lt;cut&gt;" in page
 
 
 def test_the_page_lists_what_is_in_quarantine(lake, tmp_path):
