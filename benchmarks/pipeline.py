@@ -30,7 +30,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--upstream", default="", help="folder or URL; the sample upstream when not given")
-    parser.add_argument("--datasets", default="legi,service_public,travail_emploi")
+    parser.add_argument("--datasets", default="legi,service_public,travail_emploi", help="comma-separated")
     asked = parser.parse_args()
     print(
         f"{platform.machine()}, {default_workers()} cores, Python {platform.python_version()}, "

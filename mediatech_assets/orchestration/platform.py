@@ -549,7 +549,7 @@ def _title(heading: Callable[[Mapping[str, Any]], list[str]], document: Mapping[
 
 
 def _field_type(name: str) -> FieldType:
-    return FieldType.DATETIME if name.endswith("_date") else FieldType.KEYWORD
+    return FieldType.DATETIME if name == "date" or name.endswith("_date") else FieldType.KEYWORD
 
 
 def _short(value: object) -> str:

@@ -65,6 +65,7 @@ def store(lake) -> VectorStore:
             "raw_files",
             "applied_archives",
             "quarantine",
+            "skipped_archives",
         ):
             cursor.execute(f"DELETE FROM code.{table}")
         cursor.execute(
@@ -391,6 +392,51 @@ def test_the_card_states_source_licence_model_and_files(lake, spec, tables):
         assert f"`{path}`" in text
     for name in COLUMNS:
         assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize(
+    ("redaction", "french", "english"),
+    [
+        ("public", "sont retirés des textes et des colonnes", "are removed from texts"),
+        ("full", "relève du RGPD", "subject to the GDPR"),
+    ],
+)
+def test_the_card_says_what_is_kept_of_persons(lake, spec, redaction, french, english):
+    release = build_release(lake, replace(spec, card=replace(spec.card, redaction=redaction)))
+    text = (release.folder / "README.md").read_text("utf-8")
+    assert french in text
+    assert english in text
+
+
+def test_a_source_without_persons_has_no_such_paragraph(lake, spec):
+    text = (build_release(lake, spec).folder / "README.md").read_text("utf-8")
+    assert "Données personnelles" not in text
+    assert "Archives écartées" not in text
+
+
+def test_a_skipped_archive_makes_another_release_that_names_it_until_the_next_stock(lake, spec):
+    before = build_release(lake, spec)
+    with lake.transaction("code") as cursor:
+        cursor.execute(
+            "INSERT INTO code.skipped_archives VALUES ('CODE_2.tar.gz', '20260102', 'tronquée', TIMESTAMP '2026-01-03')"
+        )
+    skipping = build_release(lake, spec)
+    assert skipping.id != before.id
+    [entry] = manifest(skipping)["skipped_archives"]
+    assert entry == {
+        "file": "CODE_2.tar.gz",
+        "stamp": "20260102",
+        "reason": "tronquée",
+        "skipped_on": "2026-01-03",
+    }
+    text = (skipping.folder / "README.md").read_text("utf-8")
+    assert text.count("CODE_2.tar.gz (tronquée)") == 2
+    with lake.transaction("code") as cursor:
+        cursor.execute(
+            "INSERT INTO code.applied_archives (file, sha256, kind, stamp, applied_at) "
+            "VALUES ('stock2.tar.gz', 'x', 'stock', '20260103', TIMESTAMP '2026-01-04')"
+        )
+    assert manifest(build_release(lake, spec))["skipped_archives"] == []
 
 
 def test_groups_do_not_depend_on_how_rows_were_batched(spec, tmp_path):
