@@ -23,7 +23,7 @@ from mediatech_assets.progress import track
 
 _POINTS_PER_BATCH = 2_000
 #: Points joined with their documents and vectors at once, a multiple of the batch: a join reads whole tables.
-_POINTS_PER_READ = 60_000
+_POINTS_PER_READ = 20_000
 #: A difference of this many points is worth building the search structures again at once.
 _FINISH_FROM_POINTS = 1_000
 

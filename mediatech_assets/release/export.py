@@ -43,6 +43,9 @@ _DOCUMENTS_PER_BORDER = 256
 _LONGEST_WAIT = 0.1
 
 _ROWS_PER_BATCH = 2_000
+#: Rows joined and sorted at once, some 10 KB each with their vectors: DuckDB cannot spill all that a join and a
+#: sort of wide rows hold (63,000 articles in one query ran out of 512 MB).
+_ROWS_PER_READ = 20_000
 _DOCUMENTS_PER_READ = 50_000
 _ROWS_PER_GROUP = 10_000
 #: Columns that live in `chunks`; every other published column is one of `documents`.
@@ -311,13 +314,24 @@ def _link(folder: Path, plan: PlannedFile, earlier: Mapping[str, EarlierFile]) -
 def _write(
     cursor: duckdb.DuckDBPyConnection, spec: ExportSpec, folder: Path, planned: Sequence[PlannedFile]
 ) -> list[ExportedFile]:
-    cursor.execute(_rows_sql(spec), [[plan.number for plan in planned]])
-    reader = cursor.to_arrow_reader(_ROWS_PER_BATCH)
+    total = sum(plan.rows for plan in planned)
+    cursor.execute(
+        f"""
+        CREATE OR REPLACE TEMPORARY TABLE row_order AS
+        SELECT planned.file, chunk.chunk_id, chunk.doc_id, chunk.text_key,
+          row_number() OVER (ORDER BY planned.file, chunk.doc_id, chunk.chunk_index) AS place
+        FROM {quoted(spec.dataset)}.chunks AS chunk JOIN planned ON planned.doc_id = chunk.doc_id
+        WHERE chunk.chunking_id = ? AND list_contains(?, planned.file)
+        """,
+        [spec.chunking_id, [plan.number for plan in planned]],
+    )
     writer = _Writer(folder, spec, {plan.number: plan for plan in planned})
-    with track(f"{spec.dataset}: writing the release", sum(plan.rows for plan in planned), "rows") as advance:
-        for batch in reader:
-            writer.take(batch)
-            advance(batch.num_rows)
+    with track(f"{spec.dataset}: writing the release", total, "rows") as advance:
+        for first in range(1, total + 1, _ROWS_PER_READ):
+            cursor.execute(_rows_sql(spec), [first, first + _ROWS_PER_READ - 1])
+            for batch in cursor.to_arrow_reader(_ROWS_PER_BATCH):
+                writer.take(batch)
+                advance(batch.num_rows)
         writer.finish()
     return writer.files
 
@@ -336,13 +350,13 @@ def _rows_sql(spec: ExportSpec) -> str:
     }
     selected = ", ".join(values.get(name, f"document.{quoted(name)}") for name in spec.columns)
     return f"""
-        SELECT planned.file AS file, {selected}
-        FROM {quoted(spec.dataset)}.chunks AS chunk
-        JOIN planned ON planned.doc_id = chunk.doc_id
-        JOIN {quoted(spec.dataset)}.documents AS document ON document.doc_id = chunk.doc_id
-        JOIN {spec.vectors} AS vector ON vector.text_key = chunk.text_key
-        WHERE chunk.chunking_id = '{spec.chunking_id}' AND list_contains(?, planned.file)
-        ORDER BY planned.file, chunk.doc_id, chunk.chunk_index
+        SELECT wanted.file AS file, {selected}
+        FROM (SELECT * FROM row_order WHERE place BETWEEN ? AND ?) AS wanted
+        JOIN {quoted(spec.dataset)}.chunks AS chunk
+          ON chunk.chunk_id = wanted.chunk_id AND chunk.chunking_id = '{spec.chunking_id}'
+        JOIN {quoted(spec.dataset)}.documents AS document ON document.doc_id = wanted.doc_id
+        JOIN {spec.vectors} AS vector ON vector.text_key = wanted.text_key
+        ORDER BY wanted.place
     """
 
 
