@@ -31,10 +31,16 @@ from filelock import FileLock
 TESTS = Path(__file__).resolve().parent
 MIRROR_PROGRAMS = TESTS.parents[1] / "shared" / "mirror"
 MIRROR_OPTIONS = ("--scale", "small", "--seed", "1", "--increments", "3")
+#: What the mirror can do otherwise: another code and other draws, an increment before the stock that is older
+#: than it, flags behind the lines of suppression lists.
+OTHER_MIRROR_OPTIONS = (
+    *("--scale", "small", "--seed", "7", "--increments", "3", "--codes", "css"),
+    *("--stale-increment", "older", "--flagged-suppressions"),
+)
 
 FAST_TIERS = frozenset({"unit", "graph"})
 #: A test that asks for one of these is slow, and marked `mirror`.
-MIRROR_FIXTURES = frozenset({"mirror_small", "mirror_server"})
+MIRROR_FIXTURES = frozenset({"mirror_small", "mirror_server", "mirror_other"})
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
@@ -83,6 +89,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def mirror_small() -> Path:
     """The mirror at its small scale with three increments: built once, then reused. Never write inside it."""
+    return _mirror(MIRROR_OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def mirror_other() -> Path:
+    """A mirror of the same scale with the other options: built once, then reused. Never write inside it."""
+    return _mirror(OTHER_MIRROR_OPTIONS)
+
+
+def _mirror(options: Sequence[str]) -> Path:
     builder = MIRROR_PROGRAMS / "build_mirror.py"
     if not builder.is_file():
         _no_mirror(f"the mirror's builder is missing: {builder}")
@@ -90,26 +106,26 @@ def mirror_small() -> Path:
         _no_mirror("npm is missing on the PATH: the mirror is made of packages that it fetches")
     cache = Path(tempfile.gettempdir()) / f"mediatech-tests-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
-    mirror = cache / f"mirror-{_mirror_key()}"
+    mirror = cache / f"mirror-{_mirror_key(options)}"
     with FileLock(f"{mirror}.lock"):
         if not mirror.is_dir():
-            _build_mirror(builder, mirror, npm_cache=cache / "npm")
+            _build_mirror(builder, mirror, options, npm_cache=cache / "npm")
     return mirror
 
 
-def _build_mirror(builder: Path, mirror: Path, npm_cache: Path) -> None:
+def _build_mirror(builder: Path, mirror: Path, options: Sequence[str], npm_cache: Path) -> None:
     unfinished = mirror.with_name(f"{mirror.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    command = [sys.executable, "-B", builder, "--out", unfinished, "--cache", npm_cache, *MIRROR_OPTIONS]
+    command = [sys.executable, "-B", builder, "--out", unfinished, "--cache", npm_cache, *options]
     built = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     if built.returncode != 0:
         _no_mirror(f"{builder} failed:\n{built.stdout}{built.stderr}")
     unfinished.rename(mirror)
 
 
-def _mirror_key() -> str:
-    """Identifies what the mirror's bytes depend on: its options, its programs and their samples."""
-    digest = hashlib.sha256(" ".join(MIRROR_OPTIONS).encode())
+def _mirror_key(options: Sequence[str]) -> str:
+    """Identifies what a mirror's bytes depend on: its options, the programs and their samples."""
+    digest = hashlib.sha256(" ".join(options).encode())
     for path in sorted(MIRROR_PROGRAMS.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(str(path.relative_to(MIRROR_PROGRAMS)).encode())

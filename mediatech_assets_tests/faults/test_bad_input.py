@@ -4,190 +4,26 @@ Each test spoils one thing of an installation that works, and asks three questio
 Does the message name the thing and what to do, without a traceback? Is what was there before intact?
 """
 
-import functools
-import json
 import os
 import re
-import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
-import threading
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from mediatech_assets.lake import Lake, exclusive
-from mediatech_assets.sample_upstream import build_sample_upstream
+from mediatech_assets_tests.faults.installation import (
+    HTML,
+    INPUT_REFUSED,
+    PART,
+    Installation,
+    closed_port,
+    served,
+)
 
 DATASETS = ("legi", "service_public", "travail_emploi")
 LEGI = "echanges.dila.gouv.fr/OPENDATA/LEGI"
-PART = "lecomarquage.service-public.fr/vdd/3.4/part/zip/vosdroits-latest.zip"
-PRO = "lecomarquage.service-public.fr/vdd/3.4/pro/zip/vosdroits-latest.zip"
 LABOUR = "github.com/SocialGouv/fiches-travail-data/raw/master/data/fiches-travail.json"
-HTML = b"<!DOCTYPE html><html><body>503 Service Unavailable</body></html>"
-
-INPUT_REFUSED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-    def said(self, dataset: str) -> str:
-        """Errors and problems of one dataset."""
-        found = self.json["datasets"][dataset]
-        return "\n".join([*found["errors"], *found["problems"]])
-
-
-class Installation:
-    """A home of its own, and the folder that is its upstream."""
-
-    def __init__(self, home: Path, upstream: Path) -> None:
-        self.home = home
-        self.upstream = upstream
-
-    def run(self, *arguments: str, code: int, settings: Mapping[str, str] | None = None) -> Answer:
-        """Runs a command, which must end with `code` and without a traceback."""
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MEDIATECH_", "DAGSTER_"))
-        }
-        environment |= {
-            "MEDIATECH_HOME": str(self.home),
-            "MEDIATECH_HTTP_ATTEMPTS": "1",
-            "NO_PROXY": "127.0.0.1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "mediatech_assets.cli", *arguments],
-            capture_output=True, text=True, timeout=100, check=False, env=environment | dict(settings or {}),
-        )  # fmt: skip
-        assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        assert done.returncode == code, done.stdout + done.stderr
-        return Answer(done.returncode, done.stdout, done.stderr)
-
-    def update(
-        self, dataset: str, *, code: int, upstream: str = "", layers: str = "raw..documents"
-    ) -> Answer:
-        return self.run(
-            "update", "--json", "--datasets", dataset, "--layers", layers,
-            "--upstream", upstream or str(self.upstream), code=code,
-        )  # fmt: skip
-
-    def status(self, dataset: str):
-        return self.run("status", "--json", code=0).json["datasets"][dataset]
-
-    def hashes(self, dataset: str) -> dict[str, str]:
-        """Content hash of every document: the state that must survive."""
-        return dict(self.rows(dataset, f"SELECT doc_id, content_hash FROM {dataset}.documents"))
-
-    def rows(self, dataset: str, sql: str) -> list[tuple]:
-        lake = Lake(self.home / "lake", self.home / "locks", read_only=True)
-        try:
-            lake.open(dataset, {})
-            return lake.cursor().execute(sql).fetchall()
-        finally:
-            lake.close()
-
-    def show_day(self, day: int) -> None:
-        build_sample_upstream(self.upstream, day)
-
-    def spoil(self, path: str, data: bytes) -> None:
-        """Publishes other bytes at an address, as a new version."""
-        target = self.upstream / path
-        newer = target.stat().st_mtime + 60
-        target.write_bytes(data)
-        os.utime(target, (newer, newer))
-
-    def truncate(self, path: str) -> None:
-        data = (self.upstream / path).read_bytes()
-        self.spoil(path, data[: len(data) // 2])
-
-    def change_sheet(self, name: str, change) -> None:
-        """Publishes a feed in which one sheet is another."""
-        path = self.upstream / PART
-        with zipfile.ZipFile(path) as archive:
-            members = {info: archive.read(info) for info in archive.infolist()}
-        spoiled = path.with_name("spoiled.zip")
-        with zipfile.ZipFile(spoiled, "w") as archive:
-            for info, data in members.items():
-                archive.writestr(info, change(data) if info.filename == name else data)
-        data = spoiled.read_bytes()
-        spoiled.unlink()
-        self.spoil(PART, data)
-
-    def sheet_of_one_feed(self) -> str:
-        names = []
-        for feed in (PART, PRO):
-            with zipfile.ZipFile(self.upstream / feed) as archive:
-                names.append({name for name in archive.namelist() if re.fullmatch(r"F\d+\.xml", name)})
-        return min(names[0] - names[1])
-
-
-@pytest.fixture(scope="module")
-def first_day(tmp_path_factory) -> Installation:
-    """Documents of the three datasets as they are on the sample's first day, and no more."""
-    folder = tmp_path_factory.mktemp("first-day")
-    installation = Installation(folder / "home", folder / "upstream")
-    installation.show_day(1)
-    installation.update(",".join(DATASETS), code=0)
-    return installation
-
-
-@pytest.fixture
-def installed(first_day, tmp_path) -> Installation:
-    """A copy of the first day's installation, to be spoiled."""
-    shutil.copytree(first_day.home, tmp_path / "home", symlinks=True)
-    shutil.copytree(first_day.upstream, tmp_path / "upstream")
-    return Installation(tmp_path / "home", tmp_path / "upstream")
-
-
-@pytest.fixture
-def empty(tmp_path) -> Installation:
-    """Nothing installed yet; the upstream shows its first day."""
-    installation = Installation(tmp_path / "home", tmp_path / "upstream")
-    installation.show_day(1)
-    return installation
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The folder over HTTP."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=10)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # --- the upstream cannot be read --------------------------------------------------------------------------
@@ -310,7 +146,9 @@ def test_json_that_ends_too_early(installed):
 
     answer = installed.update("travail_emploi", code=INPUT_REFUSED)
 
-    assert "fiches-travail.json is no complete JSON file" in answer.said("travail_emploi")
+    assert "fiches-travail.json: the file is no complete JSON (it ends too early)" in answer.said(
+        "travail_emploi"
+    )
     assert installed.hashes("travail_emploi") == before
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that several pipeline tests share: upstreams that live as long as a module, and a clean environment."""
+"""Fixtures that several pipeline tests share: upstreams that live long, and days that are played once for all."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,8 @@ import pytest
 
 from mediatech_assets.sample_upstream import SAMPLE_DAYS, build_sample_upstream
 from mediatech_assets_tests.conftest import MirrorServer, serving
+from mediatech_assets_tests.pipeline.history import MIRRORED, History, play
+from mediatech_assets_tests.pipeline.truth import Truth, read_truth
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +34,16 @@ def mirror(mirror_small: Path) -> Iterator[MirrorServer]:
     """The small mirror on a free port for all tests of a module; each sets the day that it needs."""
     with serving(mirror_small) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def truth(mirror_small: Path) -> Truth:
+    """What the small mirror must become."""
+    return read_truth(mirror_small)
+
+
+@pytest.fixture(scope="session")
+def history(mirror_small: Path, truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """The days of the small mirror up to chunks, for every dataset that it has. Never write inside it."""
+    with serving(mirror_small) as server:
+        return play(server, truth, tmp_path_factory.mktemp("history"), MIRRORED)

@@ -10,7 +10,12 @@ from mediatech_assets.index.search import SearchAnswer
 from mediatech_assets.orchestration.platform import Platform
 from mediatech_assets.sample_upstream import SAMPLE_EXPECTED
 from mediatech_assets.settings import Settings
-from mediatech_assets_tests.pipeline.installation import DATASETS, Holdings, Installation, wait_until
+from mediatech_assets_tests.pipeline.installation import (
+    REPRESENTATIVES,
+    Holdings,
+    Installation,
+    wait_until,
+)
 
 QUESTION = "combien de jours de congés payés par an"
 LIMIT = 5
@@ -26,12 +31,12 @@ def test_processes_that_open_a_fresh_home_at_once_all_succeed(home, sample_days)
             dataset: running.enter_context(
                 installation.started("update", "--datasets", dataset, upstream_base=str(sample_days[0]))
             )
-            for dataset in DATASETS
+            for dataset in REPRESENTATIVES
         }
         for dataset, process in processes.items():
             output, errors = process.communicate(timeout=200)
             assert process.returncode == 0, f"{dataset}: {output}{errors}"
-    for dataset in DATASETS:
+    for dataset in REPRESENTATIVES:
         held = installation.holdings(dataset)
         assert set(held.documents) == SAMPLE_EXPECTED[dataset][0]
         assert_complete(held)
