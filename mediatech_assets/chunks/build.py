@@ -183,9 +183,9 @@ class Chunks:
         with self.lake.cursor() as cursor:
             documents = self._find_work(cursor)
             changes = self._drop_vanished(cursor)
-            for first in range(1, documents + 1, _DOCUMENTS_PER_COMMIT):
+            for first in range(0, documents, _DOCUMENTS_PER_COMMIT):
                 changes += self._split(
-                    cursor, first, min(documents, first + _DOCUMENTS_PER_COMMIT - 1), documents
+                    cursor, first, min(documents, first + _DOCUMENTS_PER_COMMIT) - 1, documents
                 )
         return changes
 
@@ -195,12 +195,15 @@ class Chunks:
         return number(self.lake.cursor(), sql, [self.chunking.id])
 
     def _find_work(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        """Copies the documents to split into `waiting`, numbered, so that no query stays open while splitting."""
+        """Copies the documents to split into `waiting`, so that no query stays open while splitting.
+
+        Their places are the rows of that table, in no order: sorting whole documents would need their size in
+        memory.
+        """
         cursor.execute(
             f"""
             CREATE OR REPLACE TEMPORARY TABLE waiting AS
-            SELECT *, row_number() OVER (ORDER BY doc_id) AS place
-            FROM {self._table("documents")} AS document
+            SELECT * FROM {self._table("documents")} AS document
             WHERE NOT EXISTS (
               SELECT 1 FROM {self._table("chunk_state")} AS state
               WHERE state.chunking_id = ? AND state.doc_id = document.doc_id
@@ -225,7 +228,7 @@ class Chunks:
         return self._commit(cursor, CHUNKS.empty_table(), remember=False)
 
     def _split(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int, total: int) -> ChunkChanges:
-        """Splits the waiting documents of places `first` to `last` and commits them."""
+        """Splits the waiting documents of rows `first` to `last`, counted from 0, and commits them."""
         workers = self.workers if total >= self.pool_from_documents else 0
         shards = self._waiting_shards(cursor, first, last)
         step = f"{self.dataset}: splitting"
@@ -238,7 +241,7 @@ class Chunks:
                 advance(documents)
         cursor.execute(
             "CREATE OR REPLACE TEMPORARY TABLE batch AS SELECT doc_id, content_hash FROM waiting "
-            "WHERE place BETWEEN ? AND ?",
+            "WHERE rowid BETWEEN ? AND ?",
             [first, last],
         )
         changes = self._commit(cursor, pa.concat_tables(tables), remember=True)
@@ -248,7 +251,7 @@ class Chunks:
         for start in range(first, last + 1, _DOCUMENTS_PER_SHARD):
             stop = min(last, start + _DOCUMENTS_PER_SHARD - 1)
             yield cursor.execute(
-                "SELECT * EXCLUDE (place) FROM waiting WHERE place BETWEEN ? AND ?", [start, stop]
+                "SELECT * FROM waiting WHERE rowid BETWEEN ? AND ?", [start, stop]
             ).to_arrow_table()
 
     def _commit(self, cursor: duckdb.DuckDBPyConnection, rows: pa.Table, *, remember: bool) -> ChunkChanges:

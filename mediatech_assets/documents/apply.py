@@ -172,6 +172,12 @@ class Documents:
                 self.parser.version,
                 whole=True,
             )
+        if applied.changes.held:
+            applied.problems.append(
+                f"{applied.changes.held:,} documents of {self.dataset} are not found in "
+                f"{', '.join(file.name for file in chosen)} and stay: a refused record without an identifier may "
+                "be theirs (see the quarantine)"
+            )
         applied.files = [file.name for file in chosen]
         return applied
 

@@ -34,6 +34,7 @@ class Changes:
         changed: Those whose content is another than before.
         removed: Those that went away.
         refused: Inputs sent to quarantine.
+        held: Documents kept although the files do not show them: a refused record may be theirs.
     """
 
     delivered: int = 0
@@ -41,6 +42,7 @@ class Changes:
     changed: int = 0
     removed: int = 0
     refused: int = 0
+    held: int = 0
 
     def __add__(self, other: "Changes") -> "Changes":
         return Changes(
@@ -49,6 +51,7 @@ class Changes:
             self.changed + other.changed,
             self.removed + other.removed,
             self.refused + other.refused,
+            self.held + other.held,
         )
 
 
@@ -255,7 +258,7 @@ class Delivery:
         else:
             # One member may hold many documents: there the refusal's subject says which one it is about.
             stays = (
-                f"({refused} OR old.doc_id IN (SELECT subject FROM refused)) "
+                f"({refused} OR old.doc_id IN (SELECT subject FROM refused) OR {_HAS_NAMELESS}) "
                 "AND old.doc_id NOT IN (SELECT doc_id FROM delivered)"
             )
         # A path that holds another document now takes the former one away.
@@ -325,7 +328,10 @@ class Delivery:
               count(*) FILTER (is_new),
               count(*) FILTER (is_changed AND NOT is_new),
               (SELECT count(*) FROM before WHERE doc_id NOT IN (SELECT doc_id FROM pool)),
-              (SELECT count(*) FROM refused)
+              (SELECT count(*) FROM refused),
+              CASE WHEN {_HAS_NAMELESS} THEN (
+                SELECT count(*) FROM former WHERE source_member NOT IN (SELECT member FROM refused)
+              ) ELSE 0 END
             FROM ranked WHERE place = 1
             """
         ).fetchone()
@@ -414,6 +420,10 @@ class Delivery:
     def _table(self, name: str) -> str:
         return f"{quoted(self._dataset)}.{name}"
 
+
+#: SQL that is true when a refused record has no key (its path ends in a position): it may be any document that
+#: is missing, so none of them is taken for vanished.
+_HAS_NAMELESS = "EXISTS (SELECT 1 FROM refused WHERE member LIKE '%[#%]')"
 
 #: Columns that the commit sets.
 _COMMITTED = frozenset({"first_seen", "changed_at"})

@@ -215,8 +215,12 @@ class Platform:
             wants=dataset.wants,
             read_members=_read_raw_file,
             workers=self.workers,
-            quarantine_bytes=self.settings.quarantine_bytes,
+            # What is refused was not redacted: its reason and place are kept, its bytes are not.
+            quarantine_bytes=0 if self._redacts(dataset) else self.settings.quarantine_bytes,
         )
+
+    def _redacts(self, dataset: Dataset) -> bool:
+        return dataset.parse_full is not None and self.settings.redaction == "public"
 
     def parser(self, dataset: Dataset) -> Parser:
         """The dataset's parser, with or without personal data as the installation chose."""

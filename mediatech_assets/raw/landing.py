@@ -15,6 +15,9 @@ from mediatech_assets.progress import track
 from mediatech_assets.raw.archives import verify
 from mediatech_assets.records import PublishedFile, RawFile, Records, file_sha256
 
+#: Beginning of the names of files that are being downloaded or verified.
+_INCOMING = "incoming-"
+
 READY, UNREADABLE, STALE, WITHDRAWN = "ready", "unreadable", "stale", "withdrawn"
 
 
@@ -107,6 +110,7 @@ class LandingZone:
                 self._fetch(file, downloader, landed)
             elif file.kind == "snapshot":
                 self._make_newest(ours, list(known.values()))
+        self._sweep(wanted)
         ready = {file.name for file in self.files() if file.ready}
         landed.held = sum(file.name in ready for file in wanted)
         if not ready:
@@ -124,7 +128,8 @@ class LandingZone:
             reason: Why, for everyone who reads a later release.
 
         Raises:
-            ConfigurationError: the archive is unknown, applied already, no archive, or the reason is empty.
+            ConfigurationError: the archive is unknown, applied already, no increment, or can be read; or the
+                reason is empty.
         """
         if not reason.strip():
             raise ConfigurationError("no reason is given", "say why: it is shown in every later release")
@@ -155,10 +160,14 @@ class LandingZone:
                 f"{self._dataset} has no archive {name}",
                 f"archives that cannot be read: {', '.join(waiting) or 'none'}",
             )
-        if known[name].kind == "snapshot":
+        if known[name].kind != "increment":
             raise ConfigurationError(
-                f"{name} is a whole snapshot and no archive of a series",
-                "nothing has to be skipped: the version before it stays in use until a readable one is published",
+                f"{name} is a {known[name].kind} and no increment",
+                "nothing has to be skipped: what was applied before stays in use until a readable one is published",
+            )
+        if known[name].ready:
+            raise ConfigurationError(
+                f"{name} can be read", f"run `mediatech update --datasets {self._dataset}` to apply it"
             )
 
     def files(self) -> list[RawFile]:
@@ -219,9 +228,16 @@ class LandingZone:
                     [utc_now(), held.name],
                 )
 
+    def _sweep(self, wanted: Sequence[PublishedFile]) -> None:
+        """Removes begun downloads of versions that are no longer published; those of others go on later."""
+        names = tuple(f"{_INCOMING}{file.name}" for file in wanted)
+        for path in self._folder.glob(f"{_INCOMING}*"):
+            if not path.name.startswith(names):
+                path.unlink()
+
     def _fetch(self, file: PublishedFile, downloader: Downloader, landed: Landed) -> None:
         target = self._folder / file.name
-        incoming = target.with_name(f"incoming-{file.name}")
+        incoming = target.with_name(f"{_INCOMING}{file.name}")
         try:
             with track(f"{self._dataset}: fetching {file.name}", file.size, "bytes") as advance:
                 facts = downloader.download(file.url, incoming, advance)
@@ -230,6 +246,7 @@ class LandingZone:
             incoming.replace(target)
         except (UpstreamError, RefusedFileError) as error:
             incoming.unlink(missing_ok=True)
+            error.problem = error.problem.replace(incoming.name, file.name)
             landed.problems.append(_naming(file, error))
             self._record(file, UNREADABLE, reason=error.problem)
             return

@@ -647,6 +647,22 @@ def test_only_members_with_other_bytes_are_parsed_again(dataset):
     assert dataset.state().quarantine == ("c.xml",)
 
 
+def test_while_a_record_without_a_key_is_refused_nothing_vanishes(dataset):
+    documents = replace(dataset.documents(), wants=lambda path: path.endswith(".xml") or path.endswith("]"))
+    dataset.archives = [snapshot("v1", "1", a="one", b="one", c="one")]
+    documents.apply(dataset.files())
+    dataset.archives.append(snapshot("v2", "2", a="two"))
+    dataset.archives[-1].members["record[#2]"] = Content(None, 1)
+    applied = documents.apply(dataset.files())
+    assert dataset.titles() == {"a": "two", "b": "one", "c": "one"}
+    assert (applied.changes.changed, applied.changes.removed, applied.changes.held) == (1, 0, 2)
+    assert "2 documents" in applied.problems[0]
+    dataset.archives.append(snapshot("v3", "3", a="two", c="one"))
+    assert documents.apply(dataset.files()).changes.removed == 1
+    assert dataset.titles() == {"a": "two", "c": "one"}
+    assert dataset.tombstones() == ["b"]
+
+
 def test_another_parser_reads_every_member_again(dataset):
     dataset.archives = [snapshot("v1", "1", a="one", b="one")]
     dataset.run()

@@ -200,6 +200,22 @@ def test_a_bad_version_of_one_feed_leaves_the_other_feed_alone(place):
     assert ready == {"part-": "v1-part-sheets.json", "pro-": "v2-pro-sheets.json"}
 
 
+def test_begun_downloads_of_versions_that_are_gone_are_swept(place):
+    place.land(place.offer(snapshot("v1", "part-"), b"[]"))
+    gone, going_on = (
+        place.raw / "incoming-v0-part-sheets.json.part",
+        place.raw / "incoming-v2-part-sheets.json.part",
+    )
+    for path in (gone, going_on):
+        path.write_bytes(b"half")
+    broken = place.offer(snapshot("v2", "part-"), b"[1")
+
+    landed = place.land(broken)
+
+    assert not gone.exists()
+    assert "incoming" not in landed.problems[0]
+
+
 def test_a_withdrawn_archive_is_forgotten_until_it_is_listed_again(place):
     stock = place.offer(published("stock", DAYS[0]), archive("a.xml"))
     first = place.offer(published("increment", DAYS[1]), archive("b.xml"))
