@@ -510,7 +510,7 @@ def test_every_input_that_cannot_be_used_is_in_quarantine_with_its_reason(hostil
 
 
 @pytest.mark.parametrize("dataset", REFUSED)
-def test_the_quarantine_tells_the_file_and_keeps_the_bytes(hostile_day, dataset):
+def test_the_quarantine_tells_the_file_and_keeps_the_bytes_unless_they_name_persons(hostile_day, dataset):
     rows = hostile_day.installation.rows(
         dataset, f"SELECT member, reason, source_file, size, content FROM {dataset}.quarantine"
     )
@@ -519,7 +519,11 @@ def test_the_quarantine_tells_the_file_and_keeps_the_bytes(hostile_day, dataset)
     assert kept.is_file()
     unread = ("leaves the archive", "links, devices", "comes twice")
     read = [row for row in rows if not any(words in row[1] for words in unread)]
-    assert all(size == len(content) for _, _, _, size, content in read)
+    if dataset_named(dataset).parse_full is None:
+        assert all(size == len(content) for _, _, _, size, content in read)
+    else:
+        # What was refused was not redacted either: nobody's name is kept where the profile leaves names out.
+        assert all(size > 0 and not content for _, _, _, size, content in read)
     if dataset == CNIL:
         contents = {member: bytes(content) for member, _, _, _, content in read}
         assert contents == {decision_path(number): data for number, (data, _) in BAD_DECISIONS.items()}
