@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
+from mediatech_assets.lake import number
 from mediatech_assets.layers import Layer
 from mediatech_assets.orchestration.platform import Platform
 from mediatech_assets.sample_upstream import build_sample_upstream
@@ -147,8 +148,7 @@ def _random_vectors(work: Platform):  # noqa: ANN202 - an `EmbedTexts`
 
 def _commits(work: Platform, name: str) -> int:
     work.open(dataset_named(name))
-    row = work.lake.cursor().execute("SELECT count(*) FROM ducklake_snapshots(?)", [name]).fetchone()
-    return int(row[0]) if row else 0
+    return number(work.lake.cursor(), "SELECT count(*) FROM ducklake_snapshots(?)", [name])
 
 
 class _PeakMemory:

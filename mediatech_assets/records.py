@@ -144,6 +144,11 @@ def upstream_version(files: Sequence[PublishedFile]) -> str:
     return f"{newest}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
 
 
+def versioned_name(name: str, *facts: object) -> str:
+    """Name of one version of a file: eight digits that change with what tells its versions apart, then the name."""
+    return f"{hashlib.sha256('|'.join(map(str, facts)).encode()).hexdigest()[:8]}-{name}"
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:

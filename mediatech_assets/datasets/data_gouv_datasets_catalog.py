@@ -13,11 +13,9 @@ has them whole. A title without description is a document without text. Columns 
 organisation: it is published as the site shows it.
 """
 
-import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
@@ -26,7 +24,7 @@ import pyarrow as pa
 from mediatech_assets.datasets.base import DataGouvResource, Dataset, Snapshot
 from mediatech_assets.documents.instruction_phrases import instruction_like_phrases
 from mediatech_assets.documents.markdown import markdown_text
-from mediatech_assets.documents.markup import one_line, well_formed_text
+from mediatech_assets.documents.markup import one_line, well_formed_text, words_sha256
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
 from mediatech_assets.records import CsvRecords
 from mediatech_assets.schemas import column
@@ -198,8 +196,7 @@ def _source_text(row: Mapping[str, str], name: str) -> str:
 
 def _source_hash(title: str, description: str) -> str:
     """Hash of the words as published: proof of which version was read."""
-    words = unicodedata.normalize("NFKC", f"{title}\n{description}").split()
-    return hashlib.sha256("".join(words).encode(errors="surrogatepass")).hexdigest()
+    return words_sha256(f"{title}\n{description}")
 
 
 def _web_address(url: MetadataValue) -> str:

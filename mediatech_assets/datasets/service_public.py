@@ -27,10 +27,8 @@ context is not repeated in its text. The same service or form inside the body is
 row of `web_services`.
 """
 
-import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -39,7 +37,14 @@ import lxml.etree as etree
 import pyarrow as pa
 
 from mediatech_assets.datasets.base import Dataset, Snapshot, SnapshotFile
-from mediatech_assets.documents.markup import Role, TextBuilder, element_text, line_text, one_line
+from mediatech_assets.documents.markup import (
+    Role,
+    TextBuilder,
+    element_text,
+    line_text,
+    one_line,
+    words_sha256,
+)
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
 from mediatech_assets.documents.xml import UnreadableXml, local_name, parse_xml
 from mediatech_assets.schemas import column
@@ -203,8 +208,7 @@ def _page(sheet_id: str, feed: str) -> str:
 
 def _source_hash(sheet: etree._Element) -> str:
     """Hash of every word of the sheet, navigation included: proof of which version was read."""
-    words = unicodedata.normalize("NFKC", "".join(sheet.itertext())).split()
-    return hashlib.sha256("".join(words).encode()).hexdigest()
+    return words_sha256("".join(sheet.itertext()))
 
 
 def _related_questions(sheet: etree._Element, feed: str) -> Iterator[dict[str, str]]:

@@ -11,9 +11,7 @@ section of seven, `text` also runs on into the titles and words of the sections 
 in two hundred: the end of a list of files) come last, under the kind `complement`.
 """
 
-import hashlib
 import json
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -22,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from mediatech_assets.datasets.base import Dataset, Snapshot, SnapshotFile
-from mediatech_assets.documents.markup import html_text, one_line, well_formed_text
+from mediatech_assets.documents.markup import html_text, one_line, well_formed_text, words_sha256
 from mediatech_assets.documents.model import (
     Document,
     Member,
@@ -152,10 +150,7 @@ def _section(part: Mapping[str, Any], sheet_title: str) -> Section | None:
 
 def _source_hash(parts: list[Mapping[str, Any]]) -> str:
     """Hash of the words of every section as published: proof of which version was read."""
-    published = "\n".join(f"{_text(part, 'title')}\n{_text(part, 'text')}" for part in parts)
-    words = unicodedata.normalize("NFKC", published).split()
-    # JSON can carry lone surrogates: they count as they are.
-    return hashlib.sha256("".join(words).encode(errors="surrogatepass")).hexdigest()
+    return words_sha256("\n".join(f"{_text(part, 'title')}\n{_text(part, 'text')}" for part in parts))
 
 
 def _iso_date(date: str) -> str | None:

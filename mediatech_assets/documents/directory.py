@@ -19,10 +19,8 @@ Two profiles: `parse` gives the public one, `parse_full` the whole record with t
 the record that they begin with and in nothing else.
 """
 
-import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -44,7 +42,7 @@ from mediatech_assets.documents.directory_record import (
     type_name,
 )
 from mediatech_assets.documents.directory_redaction import redacted
-from mediatech_assets.documents.markup import one_line, well_formed_text
+from mediatech_assets.documents.markup import one_line, well_formed_text, words_sha256
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Refusal, Section
 from mediatech_assets.records import JsonRecords
 from mediatech_assets.schemas import column
@@ -180,10 +178,7 @@ def _document(record: Record, source_hash: str) -> Document:
 
 def _source_hash(published: Mapping[str, Any]) -> str:
     """Hash of the record as published: proof of which version was read."""
-    text = json.dumps(published, ensure_ascii=False, sort_keys=True)
-    words = unicodedata.normalize("NFKC", text).split()
-    # JSON can carry lone surrogates: they count as they are.
-    return hashlib.sha256("".join(words).encode(errors="surrogatepass")).hexdigest()
+    return words_sha256(json.dumps(published, ensure_ascii=False, sort_keys=True))
 
 
 # ---------------------------------------------------------------- columns

@@ -13,8 +13,10 @@ Promises, which the tests check on random trees:
 * depth costs no recursion.
 """
 
+import hashlib
 import html
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -112,6 +114,15 @@ def line_text(element: etree._Element, vocabulary: Mapping[str, Role] = HTML_ROL
 def one_line(text: str | None) -> str:
     """`text` with every run of white space as one space; twice escaped entities are read."""
     return " ".join(_unescape(text).split()) if text else ""
+
+
+def words_sha256(published: str) -> str:
+    """SHA-256 of a text's characters after NFKC, without white space: proof of which version was read.
+
+    JSON can carry lone surrogates: they count as they are.
+    """
+    words = unicodedata.normalize("NFKC", published).split()
+    return hashlib.sha256("".join(words).encode(errors="surrogatepass")).hexdigest()
 
 
 def well_formed_text(text: str) -> str:

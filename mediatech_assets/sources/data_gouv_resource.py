@@ -7,7 +7,6 @@ The catalogue's page lists one export a kind (datasets, resources, organisations
 promised order, and keeps older ones: the title alone says what a file is and when it was made.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mediatech_assets.errors import UpstreamError
-from mediatech_assets.records import PublishedFile
+from mediatech_assets.records import PublishedFile, versioned_name
 from mediatech_assets.sources.download import Upstream
 
 #: Names that are kept as they are in the landing zone.
@@ -53,9 +52,8 @@ def newest_resource(
     name = _file_name(url, f"the resource {_text(resource, 'title')!r} of {listing_url}")
     last_modified, size = _iso_utc(_text(resource, "last_modified")), _size(resource.get("filesize"))
     # A file that is published again under its old title is another file.
-    mark = hashlib.sha256(f"{url}|{last_modified}|{size}".encode()).hexdigest()[:8]
     return PublishedFile(
-        name=f"{mark}-{feed}-{name}" if feed else f"{mark}-{name}",
+        name=versioned_name(f"{feed}-{name}" if feed else name, url, last_modified, size),
         url=url,
         kind="snapshot",
         stamp=stamp,

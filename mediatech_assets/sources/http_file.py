@@ -4,9 +4,7 @@ What belongs here: asking a host, without a transfer, which version of a file it
 fetching it, or comparing it with what we hold.
 """
 
-import hashlib
-
-from mediatech_assets.records import PublishedFile
+from mediatech_assets.records import PublishedFile, versioned_name
 from mediatech_assets.sources.download import Upstream
 
 
@@ -28,9 +26,8 @@ def current_version(upstream: Upstream, url: str, *, name: str, format: str, fee
     """
     facts = upstream.facts(url)
     version = facts.last_modified or facts.etag or ""
-    mark = hashlib.sha256(f"{facts.etag}|{facts.last_modified}|{facts.size}".encode()).hexdigest()[:8]
     return PublishedFile(
-        name=f"{mark}-{name}",
+        name=versioned_name(name, facts.etag, facts.last_modified, facts.size),
         url=url,
         kind="snapshot",
         stamp=version,
