@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mediatech_assets.errors import ConfigurationError
@@ -70,7 +70,53 @@ class Settings(BaseSettings):
         default="",
         description="Folder that holds a sentence-transformers model. Empty: the local Hugging Face cache.",
     )
-    index_engine: Literal["edge"] = Field(default="edge", description="Vector engine.")
+    embedding_url: str = Field(
+        default="",
+        description="Base URL of an OpenAI-compatible embedding service, such as http://127.0.0.1:8080/v1. Empty: "
+        "the Albert API for profile albert; profile openai_api needs one. Naming it allows its host.",
+    )
+    embedding_key: SecretStr = Field(default=SecretStr(""), description="Key of the embedding service.")
+    embedding_model: str = Field(
+        default="", description="Model of profile openai_api, as the service names it."
+    )
+    embedding_revision: str = Field(
+        default="", description="Revision of that model, if known: another revision has other vectors."
+    )
+    embedding_dimensions: int = Field(default=0, ge=0, description="Length of that model's vectors.")
+    embedding_max_tokens: int = Field(
+        default=512, ge=16, description="Most tokens of one text that that model takes."
+    )
+    embedding_chunk_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens of a chunk for that model. 0: as many as it takes, 1,024 at most.",
+    )
+    embedding_tokenizer: Literal["xlm-r", "use", "minilm"] = Field(
+        default="xlm-r",
+        description="Tokenizer that counts for that model: its own or one that never counts less.",
+    )
+    embedding_query_prefix: str = Field(default="", description="Text put before a question for that model.")
+    embedding_passage_prefix: str = Field(default="", description="Text put before a passage for that model.")
+    embedding_requests: int = Field(
+        default=8, ge=1, le=256, description="Most requests to an embedding service at the same time."
+    )
+    embedding_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds without an answer of an embedding service before a retry."
+    )
+    index_engine: Literal["edge", "server", "memory"] = Field(
+        default="edge",
+        description="Vector engine: edge (inside this process), server (a Qdrant server) or memory (for trials).",
+    )
+    index_url: str = Field(default="", description="URL of the Qdrant server. Naming it allows its host.")
+    index_key: SecretStr = Field(default=SecretStr(""), description="Key of the Qdrant server.")
+    index_quantization: Literal["none", "int8"] = Field(
+        default="none",
+        description="Whether a Qdrant server keeps vectors as 8-bit integers beside the originals.",
+    )
+    index_on_disk: bool = Field(
+        default=False,
+        description="Whether a Qdrant server keeps vectors and payloads on disk, not in memory.",
+    )
     lock_timeout: float = Field(
         default=60.0, ge=0, description="Seconds to wait for another process that works on the same dataset."
     )

@@ -1,13 +1,15 @@
 """Profiles: everything that fixes a vector, by name.
 
-What belongs here: the `Profile` record, its fingerprint and the profiles that the platform knows. What does
-not: how a model is run (see `embeddings/backends/`).
+What belongs here: the `Profile` record, its fingerprint, the profiles that the platform knows and the one that
+an installation describes itself (`openai_api`). What does not: how a model is run (see `embeddings/backends/`).
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from mediatech_assets.errors import ConfigurationError
+from mediatech_assets.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,20 @@ _PROFILES = (
         tokenizer="xlm-r",
         shard_tokens=32_000,
     ),
+    # BGE-M3 as the State serves it. The service names no revision; its id is used, because aliases change.
+    Profile(
+        name="albert",
+        slug="bge-m3",
+        backend="openai_api",
+        model_id="BAAI/bge-m3",
+        revision="",
+        dimensions=1024,
+        max_tokens=8192,
+        reserved_tokens=2,
+        chunk_tokens=1024,
+        tokenizer="xlm-r",
+        shard_tokens=32_000,
+    ),
     # An English model inside a package: it proves the sentence-transformers backend without a network.
     Profile(
         name="minilm",
@@ -142,20 +158,66 @@ _PROFILES = (
 )
 
 
+#: Name of the profile that settings describe.
+SERVICE_PROFILE = "openai_api"
+
+#: Special tokens that models put around a text.
+_SERVICE_RESERVED_TOKENS = 2
+_LARGEST_SERVICE_CHUNK = 1_024
+
+
 def profile_names() -> tuple[str, ...]:
     """Names of all profiles."""
-    return tuple(profile.name for profile in _PROFILES)
+    return (*(profile.name for profile in _PROFILES), SERVICE_PROFILE)
 
 
-def profile_named(name: str) -> Profile:
+def profile_named(name: str, settings: Settings | None = None) -> Profile:
     """The profile called `name`.
 
+    Args:
+        name: One of `profile_names()`.
+        settings: Settings that describe the profile `openai_api`.
+
     Raises:
-        ConfigurationError: there is none; the message lists those that exist.
+        ConfigurationError: there is none (the message lists those that exist), or the settings do not
+            describe it.
     """
+    if name == SERVICE_PROFILE and settings is not None:
+        return _service_profile(settings)
     for profile in _PROFILES:
         if profile.name == name:
             return profile
     raise ConfigurationError(
         f"unknown embedding profile {name!r}", f"set MEDIATECH_PROFILE to one of {', '.join(profile_names())}"
+    )
+
+
+def _service_profile(settings: Settings) -> Profile:
+    needed = {
+        "MEDIATECH_EMBEDDING_URL": settings.embedding_url,
+        "MEDIATECH_EMBEDDING_MODEL": settings.embedding_model,
+        "MEDIATECH_EMBEDDING_DIMENSIONS": settings.embedding_dimensions,
+    }
+    missing = [variable for variable, value in needed.items() if not value]
+    if missing:
+        raise ConfigurationError(
+            f"profile {SERVICE_PROFILE} is not described: {', '.join(missing)} is not set",
+            "set these variables to the service and model that embed; `mediatech doctor` lists every setting",
+        )
+    slug = re.sub(r"[^a-z0-9]+", "-", settings.embedding_model.rpartition("/")[2].lower()).strip("-")
+    return Profile(
+        name=SERVICE_PROFILE,
+        slug=slug or "model",
+        backend="openai_api",
+        model_id=settings.embedding_model,
+        revision=settings.embedding_revision,
+        dimensions=settings.embedding_dimensions,
+        max_tokens=settings.embedding_max_tokens,
+        reserved_tokens=_SERVICE_RESERVED_TOKENS,
+        chunk_tokens=settings.embedding_chunk_tokens
+        or min(_LARGEST_SERVICE_CHUNK, settings.embedding_max_tokens - _SERVICE_RESERVED_TOKENS),
+        tokenizer=settings.embedding_tokenizer,
+        shard_tokens=32_000,
+        query_prefix=settings.embedding_query_prefix,
+        passage_prefix=settings.embedding_passage_prefix,
     )

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from mediatech_assets.embeddings.batches import EmbeddedBatch
 from mediatech_assets.embeddings.profiles import Profile
 from mediatech_assets.lake import Lake, number, quoted, utc_now
 from mediatech_assets.progress import track
@@ -23,8 +24,8 @@ CATALOG = "embeddings"
 _VECTORS_PER_COMMIT = 1_024
 _TEXTS_PER_READ = 4_096
 
-#: Embeds keyed texts; gives keys and their vectors in batches.
-EmbedTexts = Callable[[Iterable[tuple[str, str]]], Iterator[tuple[list[str], np.ndarray]]]
+#: Embeds keyed texts, in batches.
+EmbedTexts = Callable[[Iterable[tuple[str, str]]], Iterator[EmbeddedBatch[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,10 @@ class VectorStore:
             keys: list[str] = []
             vectors: list[np.ndarray] = []
             with track(f"{dataset}: embedding with {self.profile.name}", waiting, "texts") as advance:
-                for batch_keys, batch_vectors in embed(_waiting_texts(cursor, waiting)):
-                    keys += batch_keys
-                    vectors.append(batch_vectors)
-                    advance(len(batch_keys))
+                for batch in embed(_waiting_texts(cursor, waiting)):
+                    keys += batch.keys
+                    vectors.append(batch.vectors)
+                    advance(len(batch.keys) + len(batch.refused))
                     if len(keys) >= _VECTORS_PER_COMMIT:
                         self.add(keys, np.concatenate(vectors))
                         keys, vectors = [], []

@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from mediatech_assets.embeddings.backends import Backend, BackendOptions, load_backend
-from mediatech_assets.embeddings.profiles import Profile, profile_named
+from mediatech_assets.embeddings.batches import EmbeddedBatch
+from mediatech_assets.embeddings.profiles import Profile
 from mediatech_assets.embeddings.tokens import TokenCounter
 from mediatech_assets.errors import EmbeddingError
 from mediatech_assets.workers import map_shards
@@ -32,11 +33,11 @@ _SMALLEST_SHARD = 8
 _WORD = re.compile(r"[^ \t\n\r]+")
 
 
-def embed_shard(profile_name: str, texts: list[str], options: BackendOptions | None = None) -> np.ndarray:
+def embed_shard(profile: Profile, texts: list[str], options: BackendOptions | None = None) -> np.ndarray:
     """Vectors of passages, by the model of this process (loaded once).
 
     Args:
-        profile_name: Name of a registered profile.
+        profile: Which model.
         texts: Passages without prefix.
         options: Where the model runs.
 
@@ -46,7 +47,7 @@ def embed_shard(profile_name: str, texts: list[str], options: BackendOptions | N
     Raises:
         EmbeddingError: the model cannot be loaded, or a text or vector is refused.
     """
-    return _backend_of_process(profile_name, options or BackendOptions()).embed(texts, "passage")
+    return _backend_of_process(profile, options or BackendOptions()).embed(texts, "passage")
 
 
 def embed_texts(
@@ -54,7 +55,7 @@ def embed_texts(
     texts: Iterable[tuple[Key, str]],
     workers: int,
     options: BackendOptions | None = None,
-) -> Iterator[tuple[list[Key], np.ndarray]]:
+) -> Iterator[EmbeddedBatch[Key]]:
     """Embeds any number of passages in bounded memory.
 
     Args:
@@ -64,8 +65,7 @@ def embed_texts(
         options: Where the model runs.
 
     Yields:
-        Keys, and their vectors as float32 of shape `(len(keys), dimensions)`. Every key comes once, not in
-        the order of `texts`; each batch can be stored at once.
+        Batches. Every key comes once, with a vector or refused, not in the order of `texts`.
 
     Raises:
         EmbeddingError: the model cannot be loaded, or a text or vector is refused.
@@ -73,7 +73,7 @@ def embed_texts(
     """
     if profile.backend == "sentence_transformers":
         workers = 1
-    work = partial(_embed_keyed, profile.name, options or BackendOptions())
+    work = partial(_embed_keyed, profile, options or BackendOptions())
     shards = _shards(texts, profile.shard_tokens, max(1, workers))
     yield from map_shards(work, shards, workers, step=f"embedding with profile {profile.name}")
 
@@ -87,15 +87,15 @@ def query_embedder(profile: Profile, options: BackendOptions | None = None) -> C
     def embed_query(question: str) -> np.ndarray:
         if not question.strip():
             raise EmbeddingError("the question is empty", "ask something")
-        backend = _backend_of_process(profile.name, options or BackendOptions())
+        backend = _backend_of_process(profile, options or BackendOptions())
         return backend.embed([_first_words(question, profile.text_tokens, _counter(profile))], "query")[0]
 
     return embed_query
 
 
 @lru_cache(maxsize=2)
-def _backend_of_process(profile_name: str, options: BackendOptions) -> Backend:
-    return load_backend(profile_named(profile_name), options)
+def _backend_of_process(profile: Profile, options: BackendOptions) -> Backend:
+    return load_backend(profile, options)
 
 
 @lru_cache(maxsize=2)
@@ -104,10 +104,10 @@ def _counter(profile: Profile) -> TokenCounter:
 
 
 def _embed_keyed(
-    profile_name: str, options: BackendOptions, shard: tuple[list[Key], list[str]]
-) -> tuple[list[Key], np.ndarray]:
+    profile: Profile, options: BackendOptions, shard: tuple[list[Key], list[str]]
+) -> EmbeddedBatch[Key]:
     keys, texts = shard
-    return keys, embed_shard(profile_name, texts, options)
+    return EmbeddedBatch(keys, embed_shard(profile, texts, options))
 
 
 def _shards(

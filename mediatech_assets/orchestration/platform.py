@@ -125,7 +125,7 @@ class Platform:
     @cached_property
     def profile(self) -> Profile:
         """The active embedding profile."""
-        return profile_named(self.settings.profile)
+        return profile_named(self.settings.profile, self.settings)
 
     @cached_property
     def engine(self) -> Engine:
@@ -135,7 +135,15 @@ class Platform:
     @property
     def backend_options(self) -> BackendOptions:
         """Where models run and come from."""
-        return BackendOptions(device=self.settings.model_device, model_folder=self.settings.model_folder)
+        settings = self.settings
+        return BackendOptions(
+            device=settings.model_device,
+            model_folder=settings.model_folder,
+            service_url=settings.embedding_url,
+            service_key=settings.embedding_key.get_secret_value(),
+            service_requests=settings.embedding_requests,
+            service_timeout=settings.embedding_timeout,
+        )
 
     @cached_property
     def embed_query(self) -> Callable[[str], np.ndarray]:
@@ -238,7 +246,7 @@ class Platform:
             tokenizer=self.profile.tokenizer,
             size=self.profile.chunk_tokens,
             passage_prefix=self.profile.passage_prefix,
-            counter=partial(_counter, self.profile.name),
+            counter=partial(_counter, self.profile),
             heading=dataset.heading,
             hashed_columns=(*own, "source_url", "source_updated_at"),
         )
@@ -542,9 +550,9 @@ def _read_raw_file(file: RawFile) -> Iterator[ArchiveMember]:
 
 
 @cache
-def _counter(profile_name: str) -> TokenCounter:
+def _counter(profile: Profile) -> TokenCounter:
     """The token counter of this process, loaded once."""
-    return TokenCounter(profile_named(profile_name))
+    return TokenCounter(profile)
 
 
 def _title(heading: Callable[[Mapping[str, Any]], list[str]], document: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ model.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,10 +32,18 @@ class BackendOptions:
     Args:
         device: Device of a torch model (`cpu`, `cuda`, `cuda:1`, `mps`); empty: the best there is.
         model_folder: Folder with the model's files, read instead of the hub; empty: the hub and its cache.
+        service_url: Base URL of an embedding service (`…/v1`); empty: the backend's own default, if it has one.
+        service_key: Key of the service; empty: none is sent. It never appears in a message or representation.
+        service_requests: Most requests to the service at the same time.
+        service_timeout: Seconds without an answer before a retry.
     """
 
     device: str = ""
     model_folder: str = ""
+    service_url: str = ""
+    service_key: str = field(default="", repr=False)
+    service_requests: int = 8
+    service_timeout: float = 60.0
 
 
 class Encoder(Protocol):
