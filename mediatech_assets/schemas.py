@@ -115,6 +115,9 @@ TOMBSTONES = pa.schema(
     ]
 )
 
+#: `source_file` of texts that a model refused: they stand in quarantine beside refused documents.
+REFUSED_BY_MODEL = "embeddings"
+
 QUARANTINE = pa.schema(
     [
         column(
@@ -197,6 +200,33 @@ RELEASES = pa.schema(
 )
 
 
+RETRIEVAL_RUNS = pa.schema(
+    [
+        column("run_at", TIMESTAMP, "When the run was recorded; the same in all its rows.", nullable=False),
+        column("profile", pa.string(), "Embedding profile.", nullable=False),
+        column("fingerprint", pa.string(), "Fingerprint of the profile.", nullable=False),
+        column("collection", pa.string(), "Collection that was asked.", nullable=False),
+        column("index_digest", pa.string(), "Digest of what the collection held.", nullable=False),
+        column("questions_digest", pa.string(), "Digest of the questions asked.", nullable=False),
+        column("code_version", pa.string(), "Version of the code that searches.", nullable=False),
+        column("mode", pa.string(), "hybrid, dense or sparse.", nullable=False),
+        column("part", pa.string(), "all, training or held_out.", nullable=False),
+        column("questions", pa.int64(), "Questions of the part.", nullable=False),
+        column("recall_1", pa.float64(), "Share of questions with a right document in the first place."),
+        column("recall_5", pa.float64(), "Share of questions with a right document in the first 5."),
+        column("recall_10", pa.float64(), "Share of questions with a right document in the first 10."),
+        column("mrr", pa.float64(), "Mean reciprocal rank of the first right document, within 10."),
+        column("ndcg_10", pa.float64(), "Mean normalised discounted gain of the first 10."),
+        column("found_10", pa.float64(), "Mean share of the right documents in the first 10."),
+        column(
+            "ranks",
+            pa.list_(pa.struct([("question", pa.string()), ("rank", pa.int64())])),
+            "Rank of the first right document by question; no rank when it did not come back.",
+        ),
+    ]
+)
+
+
 def documents_schema(metadata: pa.Schema) -> pa.Schema:
     """Columns of a dataset's `documents` table: key, its own metadata, then the common columns."""
     return pa.schema([DOCUMENT_KEY, *metadata, *DOCUMENT_COLUMNS])
@@ -216,4 +246,5 @@ def dataset_tables(metadata: pa.Schema) -> dict[str, pa.Schema]:
         "chunks": CHUNKS,
         "index_state": INDEX_STATE,
         "releases": RELEASES,
+        "retrieval_runs": RETRIEVAL_RUNS,
     }

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from mediatech_assets.documents.parse import RefusedInput
 from mediatech_assets.errors import RefusedFileError
-from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
+from mediatech_assets.lake import Lake, insert_row, literal, quoted, utc_now
 from mediatech_assets.lake.connection import create_table_sql
 from mediatech_assets.records import RawFile
-from mediatech_assets.schemas import QUARANTINE, documents_schema
+from mediatech_assets.schemas import QUARANTINE, REFUSED_BY_MODEL, documents_schema
 
 _DUPLICATE = "the same id comes twice in one snapshot; the first one is kept"
 
@@ -381,7 +381,7 @@ class Delivery:
         """Replaces what is settled by this commit: what came in well, was refused again, or went away."""
         quarantine = self._table("quarantine")
         settled = (
-            "true"
+            f"source_file <> {literal(REFUSED_BY_MODEL)}"
             if whole
             else "member IN (SELECT source_member FROM delivered UNION ALL SELECT member FROM refused) "
             f"OR {_is_suppressed('member')}"

@@ -204,6 +204,9 @@ def _service_profile(settings: Settings) -> Profile:
             f"profile {SERVICE_PROFILE} is not described: {', '.join(missing)} is not set",
             "set these variables to the service and model that embed; `mediatech doctor` lists every setting",
         )
+    # A token has at least one character, so a prefix never takes more tokens than this.
+    prefix = max(len(settings.embedding_query_prefix), len(settings.embedding_passage_prefix))
+    reserved = _SERVICE_RESERVED_TOKENS + prefix
     slug = re.sub(r"[^a-z0-9]+", "-", settings.embedding_model.rpartition("/")[2].lower()).strip("-")
     return Profile(
         name=SERVICE_PROFILE,
@@ -213,9 +216,9 @@ def _service_profile(settings: Settings) -> Profile:
         revision=settings.embedding_revision,
         dimensions=settings.embedding_dimensions,
         max_tokens=settings.embedding_max_tokens,
-        reserved_tokens=_SERVICE_RESERVED_TOKENS,
+        reserved_tokens=reserved,
         chunk_tokens=settings.embedding_chunk_tokens
-        or min(_LARGEST_SERVICE_CHUNK, settings.embedding_max_tokens - _SERVICE_RESERVED_TOKENS),
+        or min(_LARGEST_SERVICE_CHUNK, settings.embedding_max_tokens - reserved),
         tokenizer=settings.embedding_tokenizer,
         shard_tokens=32_000,
         query_prefix=settings.embedding_query_prefix,

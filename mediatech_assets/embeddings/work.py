@@ -5,7 +5,7 @@ does not: which texts need a vector, and where vectors are stored.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import islice
 from typing import TypeVar
@@ -33,47 +33,41 @@ _SMALLEST_SHARD = 8
 _WORD = re.compile(r"[^ \t\n\r]+")
 
 
-def embed_shard(profile: Profile, texts: list[str], options: BackendOptions | None = None) -> np.ndarray:
-    """Vectors of passages, by the model of this process (loaded once).
-
-    Args:
-        profile: Which model.
-        texts: Passages without prefix.
-        options: Where the model runs.
-
-    Returns:
-        float32, shape `(len(texts), dimensions)`.
-
-    Raises:
-        EmbeddingError: the model cannot be loaded, or a text or vector is refused.
-    """
-    return _backend_of_process(profile, options or BackendOptions()).embed(texts, "passage")
-
-
 def embed_texts(
     profile: Profile,
     texts: Iterable[tuple[Key, str]],
     workers: int,
     options: BackendOptions | None = None,
-) -> Iterator[EmbeddedBatch[Key]]:
+) -> Generator[EmbeddedBatch[Key], None, None]:
     """Embeds any number of passages in bounded memory.
 
     Args:
         profile: Which model.
         texts: Passages without prefix, each with a key of the caller's (a hash, a position).
-        workers: Processes. A torch model uses all cores by itself and stays in this process.
+        workers: Processes. A large torch model or one on a GPU stays in this process; a service is asked from
+            this process.
         options: Where the model runs.
 
     Yields:
         Batches. Every key comes once, with a vector or refused, not in the order of `texts`.
 
     Raises:
-        EmbeddingError: the model cannot be loaded, or a text or vector is refused.
+        EmbeddingError: the model cannot be loaded or is another than the profile names, or the service cannot
+            be used.
+        ConfigurationError: the address or the key of a service cannot be used.
         WorkerDiedError: a worker process was killed.
     """
+    options = options or BackendOptions()
+    if profile.backend == "openai_api":
+        from mediatech_assets.embeddings.backends.openai_api import embed_through_service
+
+        yield from embed_through_service(profile, texts, options)
+        return
     if profile.backend == "sentence_transformers":
-        workers = 1
-    work = partial(_embed_keyed, profile, options or BackendOptions())
+        from mediatech_assets.embeddings.backends.sentence_transformers import processes_for
+
+        workers = processes_for(profile, options, workers)
+    work = partial(_embed_keyed, profile, options)
     shards = _shards(texts, profile.shard_tokens, max(1, workers))
     yield from map_shards(work, shards, workers, step=f"embedding with profile {profile.name}")
 
@@ -106,8 +100,7 @@ def _counter(profile: Profile) -> TokenCounter:
 def _embed_keyed(
     profile: Profile, options: BackendOptions, shard: tuple[list[Key], list[str]]
 ) -> EmbeddedBatch[Key]:
-    keys, texts = shard
-    return EmbeddedBatch(keys, embed_shard(profile, texts, options))
+    return _backend_of_process(profile, options).embed_passages(*shard)
 
 
 def _shards(

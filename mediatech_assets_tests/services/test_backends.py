@@ -1,10 +1,13 @@
 """Real models behind the backend interface, their tokens, and the sharing out of texts."""
 
 import importlib.util
+import json
 import pickle
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +18,10 @@ from hypothesis import strategies as st
 from mediatech_assets.embeddings import work
 from mediatech_assets.embeddings.backends import Backend, BackendOptions, load_backend
 from mediatech_assets.embeddings.backends.base import verify_weights
+from mediatech_assets.embeddings.backends.sentence_transformers import _passes, processes_for
 from mediatech_assets.embeddings.profiles import profile_named
 from mediatech_assets.embeddings.tokens import TokenCounter
-from mediatech_assets.embeddings.work import embed_shard, embed_texts, query_embedder
+from mediatech_assets.embeddings.work import embed_texts, query_embedder
 from mediatech_assets.errors import EmbeddingError
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +73,17 @@ class FixedEncoder:
 
     def encode(self, texts, kind):  # noqa: ARG002
         return self.vectors
+
+
+class EncoderWithBadDays:
+    """Gives a unit vector for each text, and a given one for the text that is called « mauvais »."""
+
+    def __init__(self, bad):
+        self.bad = np.asarray(bad, dtype=np.float32)
+
+    def encode(self, texts, kind):  # noqa: ARG002
+        good = np.eye(1, 512, dtype=np.float32)[0]
+        return np.stack([self.bad if text == "mauvais" else good for text in texts])
 
 
 def test_vectors_keep_the_promise(backend):
@@ -149,6 +164,64 @@ def test_vectors_that_break_the_promise_are_refused(vectors, problem):
         backend.embed(["Bonjour."], "passage")
 
 
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (np.full(512, np.nan), "the model gave a vector with a number that is not finite"),
+        (np.full(512, np.inf), "the model gave a vector with a number that is not finite"),
+        (np.full(512, 3e38), "the model gave a vector whose length differs from 1 by inf"),
+        (np.zeros(512), "the model gave a vector whose length differs from 1 by 1.0000"),
+        (np.eye(1, 512)[0] * 1.01, "the model gave a vector whose length differs from 1 by 0.0100"),
+    ],
+)
+@pytest.mark.parametrize("texts", [["bon", "mauvais", "bon aussi"], ["mauvais"], ["mauvais", "mauvais"]])
+def test_a_vector_that_breaks_the_promise_costs_its_text_only(bad, reason, texts):
+    backend = Backend(profile_named("use"), EncoderWithBadDays(bad))
+    batch = backend.embed_passages([f"clé {place}" for place in range(len(texts))], texts)
+    good = [f"clé {place}" for place, text in enumerate(texts) if text != "mauvais"]
+    assert batch.keys == good
+    assert batch.vectors.shape == (len(good), 512)
+    assert np.allclose(np.linalg.norm(batch.vectors, axis=1), 1)
+    assert {refused.reason for refused in batch.refused} == {reason}
+    assert len(batch.refused) == len(texts) - len(good)
+
+
+def test_vectors_of_zeros_have_no_direction_even_where_lengths_are_free():
+    profile = replace(profile_named("use"), normalised=False)
+    batch = Backend(profile, EncoderWithBadDays(np.zeros(512))).embed_passages([1, 2], ["bon", "mauvais"])
+    assert batch.keys == [1]
+    assert [refused.reason for refused in batch.refused] == ["the model gave a vector of zeros"]
+    assert Backend(profile, EncoderWithBadDays(np.ones(512) * 7)).embed(["mauvais"], "query").shape == (
+        1,
+        512,
+    )
+
+
+@pytest.mark.parametrize(
+    ("vectors", "problem"),
+    [
+        (np.eye(2, 512, dtype=np.float32), r"shape \(2, 512\) instead of \(1, 512\)"),
+        (np.eye(1, 512), "float64 instead of float32"),
+        (np.full((1, 512), np.nan, dtype=np.float32), "not finite"),
+    ],
+)
+def test_a_model_that_gives_nothing_valid_is_the_wrong_model(vectors, problem):
+    with pytest.raises(EmbeddingError, match=problem):
+        Backend(profile_named("use"), FixedEncoder(vectors)).embed_passages([1], ["Bonjour."])
+
+
+def test_texts_that_cannot_be_embedded_do_not_stop_the_others(backend):
+    texts = ["Bonjour.", "", "mot " * 2_000, "abc\ud800", "\n\u00a0", "Au revoir."]
+    batch = backend.embed_passages(range(6), texts)
+    assert batch.keys == [0, 5]
+    assert batch.vectors.shape == (2, backend.profile.dimensions)
+    reasons = {refused.key: refused.reason for refused in batch.refused}
+    assert reasons[1] == reasons[4] == "an empty text has no meaning to embed"
+    assert reasons[3] == "not valid Unicode"
+    assert "tokens is above the model's" in reasons[2]
+    assert "mot" not in reasons[2], "a reason may be stored where the text may not"
+
+
 def test_other_weights_than_the_profiles_are_refused(tmp_path):
     weights = tmp_path / "weights.npz"
     with pytest.raises(EmbeddingError, match="No such file"):
@@ -176,16 +249,118 @@ def test_pickled_weights_are_not_loaded(tmp_path):
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes(path.read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(EmbeddingError, match="cannot be loaded") as caught:
+    with pytest.raises(EmbeddingError, match="holds no safetensors weights") as caught:
         load_backend(profile_named("minilm"), BackendOptions(device="cpu", model_folder=str(tmp_path)))
     assert "safetensors" in caught.value.remedy
 
 
 @NEEDS_MINILM
-def test_the_dimension_of_a_loaded_model_is_verified():
-    backend = load_backend(replace(profile_named("minilm"), dimensions=1024))
+def test_a_model_of_another_dimension_is_found_out_when_it_is_loaded():
     with pytest.raises(EmbeddingError, match=r"shape \(1, 384\) instead of \(1, 1024\)"):
-        backend.embed(["Hello."], "passage")
+        load_backend(replace(profile_named("minilm"), dimensions=1024))
+
+
+@NEEDS_MINILM
+def test_an_unknown_device_is_named():
+    with pytest.raises(EmbeddingError, match="cannot be loaded") as caught:
+        load_backend(profile_named("minilm"), BackendOptions(device="machine"))
+    assert "MEDIATECH_MODEL_DEVICE" in caught.value.remedy
+
+
+@NEEDS_MINILM
+def test_a_model_that_is_not_here_is_told_at_once_without_network(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EmbeddingError, match="is not in the local Hugging Face cache, and HF_HUB_OFFLINE"):
+        load_backend(profile_named("bge-m3"))
+
+
+@NEEDS_MINILM
+@pytest.mark.parametrize(
+    ("siblings", "problem"),
+    [
+        (
+            ["config.json", "pytorch_model.bin"],
+            "has no safetensors at revision 5617a9f.*nothing was downloaded",
+        ),
+        (None, "cannot be downloaded"),
+    ],
+)
+def test_a_hub_without_the_model_is_told_before_anything_is_downloaded(
+    monkeypatch, tmp_path, siblings, problem
+):
+    asked = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            facts = {"id": "BAAI/bge-m3", "siblings": [{"rfilename": name} for name in siblings or []]}
+            content = json.dumps(facts).encode()
+            self.send_response(404 if siblings is None else 200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        with pytest.raises(EmbeddingError, match=problem):
+            load_backend(profile_named("bge-m3"))
+        hub.shutdown()
+        thread.join()
+    # The hub's client may ask for more than the model's facts, but no file was.
+    assert f"/api/models/BAAI/bge-m3/revision/{profile_named('bge-m3').revision}" in asked
+    assert not any("/resolve/" in path for path in asked)
+
+
+@pytest.mark.parametrize(
+    ("device", "weights", "processes"),
+    [("cpu", 90_000_000, 4), ("cpu", 2_300_000_000, 1), ("cuda:1", 90_000_000, 1), ("mps", 90_000_000, 1)],
+)
+def test_only_small_models_on_a_cpu_run_in_every_worker(tmp_path, device, weights, processes):
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(weights)
+    options = BackendOptions(device=device, model_folder=str(tmp_path))
+    assert processes_for(profile_named("bge-m3"), options, workers=4) == processes
+
+
+def test_a_model_that_is_not_here_yet_is_loaded_once():
+    assert processes_for(profile_named("bge-m3"), BackendOptions(device="cpu"), workers=4) == 1
+
+
+@NEEDS_MINILM
+def test_loading_and_encoding_print_nothing(capfd):
+    load_backend(profile_named("minilm")).embed(["Hello."] * 40, "passage")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+@given(
+    st.lists(st.integers(min_value=1, max_value=9_000), min_size=1, max_size=80),
+    st.integers(min_value=1, max_value=40_000),
+)
+def test_passes_are_bounded_in_tokens_with_their_padding(lengths, most_tokens):
+    passes = list(_passes(np.array(lengths), most_tokens))
+    assert sorted(row for rows in passes for row in rows) == list(range(len(lengths)))
+    for rows in passes:
+        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= most_tokens
+    longest = [max(lengths[row] for row in rows) for rows in passes]
+    assert longest == sorted(longest, reverse=True)
+
+
+@NEEDS_MINILM
+def test_long_and_short_texts_get_the_vectors_they_get_alone():
+    backend = load_backend(profile_named("minilm"))
+    texts = ["Hello.", "the law " * 100, "A question?", "of the people " * 60, "x"]
+    together = backend.embed(texts, "passage")
+    alone = np.concatenate([backend.embed([text], "passage") for text in texts])
+    assert np.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -246,11 +421,11 @@ def test_every_key_gets_the_vector_of_its_text(monkeypatch, count):
     profile = replace(profile_named("use"), shard_tokens=200)
     texts = [f"Article {number} " + "du code du travail " * (number % 7) for number in range(230)]
     vectors = {}
-    for keys, found in embed_texts(profile, enumerate(texts), count):
-        assert len(keys) == len(found)
-        vectors.update(zip(keys, found, strict=True))
+    for batch in embed_texts(profile, enumerate(texts), count):
+        assert batch.refused == ()
+        vectors.update(zip(batch.keys, batch.vectors, strict=True))
     assert sorted(vectors) == list(range(230))
-    expected = embed_shard("use", texts)
+    expected = load_backend(profile).embed(texts, "passage")
     assert np.allclose(np.stack([vectors[key] for key in range(230)]), expected, atol=1e-4)
 
 
@@ -268,10 +443,14 @@ def test_texts_are_read_as_they_are_needed(monkeypatch):
     assert len(read) <= 20
 
 
-def test_a_refused_text_is_named_by_a_worker():
-    texts = [(0, "mot " * 600), *((number, "un texte ordinaire " * 20) for number in range(1, 1_500))]
-    with pytest.raises(EmbeddingError, match="a text of 600 tokens is above the model's 512: 'mot mot"):
-        list(embed_texts(profile_named("use"), texts, 2))
+def test_a_text_that_a_worker_refuses_stops_nothing():
+    profile = replace(profile_named("use"), shard_tokens=500)
+    texts = [(0, "mot " * 600), *((number, "un texte ordinaire " * 20) for number in range(1, 60))]
+    batches = list(embed_texts(profile, texts, 2))
+    assert sorted(key for batch in batches for key in batch.keys) == list(range(1, 60))
+    assert [(refused.key, refused.reason) for batch in batches for refused in batch.refused] == [
+        (0, "a text of 600 tokens is above the model's 512")
+    ]
 
 
 @given(

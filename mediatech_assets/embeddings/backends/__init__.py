@@ -4,7 +4,7 @@ What belongs here: `load_backend` and the interface. What does not: the choice o
 the sharing out of work (`work.py`).
 """
 
-from mediatech_assets.embeddings.backends.base import Backend, BackendOptions, Encoder, Kind
+from mediatech_assets.embeddings.backends.base import PROBE, Backend, BackendOptions, Encoder, Kind
 from mediatech_assets.embeddings.profiles import Profile
 
 __all__ = ["Backend", "BackendOptions", "Encoder", "Kind", "load_backend"]
@@ -19,8 +19,13 @@ def load_backend(profile: Profile, options: BackendOptions | None = None) -> Bac
 
     Raises:
         EmbeddingError: the model is missing, is another one than the profile names, or cannot run here.
+        ConfigurationError: the address or the key of a service cannot be used.
     """
-    return Backend(profile, _load_encoder(profile, options or BackendOptions()))
+    backend = Backend(profile, _load_encoder(profile, options or BackendOptions()))
+    if profile.backend == "sentence_transformers":
+        # Any model can be named there, and one of another size should not be found out by the first text.
+        backend.embed([PROBE], "passage")
+    return backend
 
 
 def _load_encoder(profile: Profile, options: BackendOptions) -> Encoder:
@@ -36,4 +41,8 @@ def _load_encoder(profile: Profile, options: BackendOptions) -> Encoder:
         from mediatech_assets.embeddings.backends.sentence_transformers import SentenceTransformersEncoder
 
         return SentenceTransformersEncoder(profile, options)
+    if profile.backend == "openai_api":
+        from mediatech_assets.embeddings.backends.openai_api import ServiceEncoder
+
+        return ServiceEncoder(profile, options)
     raise ValueError(f"profile {profile.name} names no backend: {profile.backend!r}")

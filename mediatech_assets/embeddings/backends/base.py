@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from mediatech_assets.embeddings.batches import EmbeddedBatch, Key, RefusedText
 from mediatech_assets.embeddings.profiles import Profile
 from mediatech_assets.embeddings.tokens import TokenCounter
 from mediatech_assets.errors import EmbeddingError
@@ -23,6 +24,9 @@ Kind = Literal["passage", "query"]
 _LENGTH_TOLERANCE = 1e-3
 
 _EXCERPT_CHARACTERS = 60
+
+#: A text that every model embeds: when it gets no vector either, the text before it is not to blame.
+PROBE = "Bonjour."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,40 @@ class Encoder(Protocol):
         ...
 
 
+class TextCheck:
+    """Tells which texts a model sees whole.
+
+    Args:
+        profile: The model's profile.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._limit = profile.text_tokens
+        self._tokens = TokenCounter(profile)
+
+    def tokens(self, text: str) -> int:
+        """Tokens of `text`, without special tokens and prefix; never fewer than the tokenizer finds."""
+        return self._tokens(text)
+
+    def reason_against(self, text: str) -> str | None:
+        """Why `text` cannot be embedded; nothing when it can. The text's own words are not repeated in it."""
+        return self.examine(text)[1]
+
+    def examine(self, text: str) -> tuple[int, str | None]:
+        """The tokens of `text` and the reason against it, counted once."""
+        if not text.strip():
+            return 0, "an empty text has no meaning to embed"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return 0, "not valid Unicode"
+        tokens = self._tokens(text)
+        # The sum over words is quick and never too low; only a text near the limit is counted again.
+        if tokens > self._limit and (tokens := self._tokens.exact(text)) > self._limit:
+            return tokens, f"a text of {tokens:,} tokens is above the model's {self._limit:,}"
+        return tokens, None
+
+
 class Backend:
     """A loaded model whose every answer keeps the profile's promise.
 
@@ -65,14 +103,10 @@ class Backend:
     def __init__(self, profile: Profile, encoder: Encoder) -> None:
         self.profile = profile
         self._encoder = encoder
-        self._tokens = TokenCounter(profile)
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of `text`, without special tokens and prefix."""
-        return self._tokens.exact(text)
+        self._check = TextCheck(profile)
 
     def embed(self, texts: Sequence[str], kind: Kind) -> np.ndarray:
-        """Vectors of `texts`.
+        """Vectors of texts that all have to get one.
 
         Args:
             texts: Texts without prefix, none blank, none above `profile.text_tokens`.
@@ -82,59 +116,95 @@ class Backend:
             float32, shape `(len(texts), dimensions)`, every row of length 1 if the profile is normalised.
 
         Raises:
-            EmbeddingError: a text or a vector is refused; nothing of the batch may be stored.
+            EmbeddingError: a text or a vector is refused, or the model is another than the profile names.
         """
+        batch = self._embed(list(range(len(texts))), texts, kind)
+        for refused in batch.refused:
+            raise EmbeddingError(
+                f"profile {self.profile.name}: {refused.reason}: {_excerpt(texts[refused.key])}",
+                f"leave the text out, or split it into chunks of at most {self.profile.chunk_tokens} tokens",
+            )
+        return batch.vectors
+
+    def embed_passages(self, keys: Sequence[Key], texts: Sequence[str]) -> EmbeddedBatch[Key]:
+        """Vectors of the passages that can have one; the others are refused, each with its reason.
+
+        Args:
+            keys: Keys of the texts.
+            texts: Passages without prefix.
+
+        Raises:
+            EmbeddingError: the model is another than the profile names, or gives no valid vector for anything.
+        """
+        return self._embed(keys, texts, "passage")
+
+    def _embed(self, keys: Sequence[Key], texts: Sequence[str], kind: Kind) -> EmbeddedBatch[Key]:
+        reasons = {
+            position: reason
+            for position, text in enumerate(texts)
+            if (reason := self._check.reason_against(text)) is not None
+        }
+        fit = [position for position in range(len(texts)) if position not in reasons]
+        vectors = self._encode([texts[position] for position in fit], kind)
+        invalid = invalid_vectors(self.profile, vectors)
+        if invalid and len(invalid) == len(fit):
+            self._require_a_working_model(kind)
+        reasons |= {fit[row]: reason for row, reason in invalid.items()}
+        valid = [row for row in range(len(fit)) if row not in invalid]
+        return EmbeddedBatch(
+            keys=[keys[fit[row]] for row in valid],
+            vectors=vectors[valid] if invalid else vectors,
+            refused=tuple(RefusedText(keys[position], reasons[position]) for position in sorted(reasons)),
+        )
+
+    def _encode(self, texts: Sequence[str], kind: Kind) -> np.ndarray:
+        """Raises for what is wrong with the whole answer: then the model is, not one of the texts."""
+        expected = (len(texts), self.profile.dimensions)
         if not texts:
-            return np.empty((0, self.profile.dimensions), dtype=np.float32)
-        for text in texts:
-            self._refuse_unfit(text)
+            return np.empty(expected, dtype=np.float32)
         vectors = self._encoder.encode(texts, kind)
-        self._refuse_invalid(vectors, len(texts))
+        if vectors.shape != expected:
+            raise self._other_model(f"the model gave an array of shape {vectors.shape} instead of {expected}")
+        if vectors.dtype != np.float32:
+            raise self._other_model(f"the model gave numbers of type {vectors.dtype} instead of float32")
         return vectors
 
-    def _refuse_unfit(self, text: str) -> None:
-        if not text.strip():
-            raise EmbeddingError(
-                f"profile {self.profile.name}: an empty text has no meaning to embed",
-                "make no chunk of an empty text",
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise EmbeddingError(
-                f"profile {self.profile.name}: not valid Unicode: {_excerpt(text)}",
-                "quarantine the document that holds this text",
-            ) from None
-        limit = self.profile.text_tokens
-        # The sum over words is quick and never too low; only a text near the limit is counted again.
-        if self._tokens(text) > limit and (tokens := self._tokens.exact(text)) > limit:
-            raise EmbeddingError(
-                f"profile {self.profile.name}: a text of {tokens:,} tokens is above the model's "
-                f"{limit}: {_excerpt(text)}",
-                f"split it into chunks of at most {self.profile.chunk_tokens} tokens",
-            )
-
-    def _refuse_invalid(self, vectors: np.ndarray, count: int) -> None:
-        problem = self._problem_of(vectors, count)
+    def _require_a_working_model(self, kind: Kind) -> None:
+        """Tells texts without a valid vector from a model that has none for anything."""
+        problem = invalid_vectors(self.profile, self._encode([PROBE], kind)).get(0)
         if problem:
-            raise EmbeddingError(
-                f"profile {self.profile.name}: {problem}; none of these vectors was stored",
-                "check the model's files and the installed package versions against the profile",
-            )
+            raise self._other_model(problem)
 
-    def _problem_of(self, vectors: np.ndarray, count: int) -> str | None:
-        expected = (count, self.profile.dimensions)
-        if vectors.shape != expected:
-            return f"the model gave an array of shape {vectors.shape} instead of {expected}"
-        if vectors.dtype != np.float32:
-            return f"the model gave numbers of type {vectors.dtype} instead of float32"
-        if not np.isfinite(vectors).all():
-            return "the model gave a vector with a number that is not finite"
-        if self.profile.normalised:
-            worst = float(np.abs(np.linalg.norm(vectors, axis=1) - 1).max())
-            if worst > _LENGTH_TOLERANCE:
-                return f"the model gave a vector whose length differs from 1 by {worst:.4f}"
-        return None
+    def _other_model(self, problem: str) -> EmbeddingError:
+        return EmbeddingError(
+            f"profile {self.profile.name}: {problem}; none of these vectors was stored",
+            "check the model's files and the installed package versions against the profile",
+        )
+
+
+def invalid_vectors(profile: Profile, vectors: np.ndarray) -> dict[int, str]:
+    """What is wrong with single vectors, by row.
+
+    Args:
+        profile: What they have to be.
+        vectors: float32, shape `(texts, profile.dimensions)`.
+    """
+    finite = np.isfinite(vectors).all(axis=1)
+    reasons = {
+        int(row): "the model gave a vector with a number that is not finite"
+        for row in np.flatnonzero(~finite)
+    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1)
+    if profile.normalised:
+        for row in np.flatnonzero(finite & (np.abs(lengths - 1) > _LENGTH_TOLERANCE)):
+            reasons[int(row)] = (
+                f"the model gave a vector whose length differs from 1 by {abs(lengths[row] - 1):.4f}"
+            )
+    else:
+        for row in np.flatnonzero(finite & (lengths == 0)):
+            reasons[int(row)] = "the model gave a vector of zeros"
+    return reasons
 
 
 def verify_weights(profile: Profile, path: Path) -> None:
