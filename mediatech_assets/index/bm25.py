@@ -39,6 +39,10 @@ B = 0.75
 #: time one is added. In the Travail sheets, 1,100 characters (256 tokens) hold 89 terms, without the heading.
 AVERAGE_LENGTH = 100.0
 
+#: The same of a whole document: the median of service-public's sheets is 402, and retrieval is the same from 300
+#: to 750 (docs/retrieval.md).
+AVERAGE_DOCUMENT_LENGTH = 400.0
+
 #: Longest word that is stemmed and remembered; longer runs of letters are data (base64), not French.
 LONGEST_WORD = 64
 
@@ -99,19 +103,20 @@ class SparseVector:
     values: tuple[float, ...]
 
 
-def encode_document(text: str) -> SparseVector:
-    """Weigh the terms of a chunk by the term-frequency part of BM25.
+def encode_document(text: str, average_length: float = AVERAGE_LENGTH) -> SparseVector:
+    """Weigh the terms of a text by the term-frequency part of BM25.
 
     Args:
-        text: What is searched: the chunk with its title and context.
+        text: What is searched: a chunk with its title and context, or a whole document.
+        average_length: Terms of an average text of the kind.
 
     Returns:
-        One entry a distinct term: `tf·(K+1) / (tf + K·(1 - B + B·length/AVERAGE_LENGTH))`, where `length`
+        One entry a distinct term: `tf·(K+1) / (tf + K·(1 - B + B·length/average_length))`, where `length`
         counts all terms of the text (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009,
         without its IDF factor). Empty when the text holds no term.
     """
     frequencies = Counter(_term_ids(text))
-    saturation = K * (1 - B + B * frequencies.total() / AVERAGE_LENGTH)
+    saturation = K * (1 - B + B * frequencies.total() / average_length)
     indices = sorted(frequencies)
     return SparseVector(
         tuple(indices),
@@ -131,7 +136,17 @@ def encode_query(text: str) -> SparseVector:
 
 def terms(text: str) -> list[str]:
     """Terms of `text` in reading order: what the encoders count."""
-    return [term for found in _TERM.findall(_fold(text)) if (term := _term(found))]
+    return [term for _, term in words(text)]
+
+
+def words(text: str) -> list[tuple[str, str]]:
+    """Words of `text` in reading order, folded but not stemmed, each with its term; function words are left out."""
+    return [(found, term) for found in _TERM.findall(_fold(text)) if (term := _term(found))]
+
+
+def term_id(term: str) -> int:
+    """The number of a term, as `terms` gives it, in sparse vectors."""
+    return xxhash.xxh32_intdigest(term.encode("utf-8", "surrogatepass"))
 
 
 def _term_ids(text: str) -> list[int]:
@@ -158,7 +173,7 @@ def _remembered_term_id(found: str) -> int | None:
 
 
 def _hash(term: str | None) -> int | None:
-    return xxhash.xxh32_intdigest(term.encode("utf-8", "surrogatepass")) if term else None
+    return term_id(term) if term else None
 
 
 def _term(found: str) -> str | None:

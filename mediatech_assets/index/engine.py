@@ -1,30 +1,34 @@
 """What every engine can do, in words that belong to none of them.
 
 What belongs here: the interface, its records, filters, and the choice of an engine by name. What does not:
-anything of a particular engine (see `edge.py`), and the merging of results (see `hybrid.py`).
+anything of a particular engine (see `edge.py` and `client.py`), and the merging of results (see `hybrid.py`).
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from mediatech_assets.errors import ConfigurationError, EmbeddingError
+from mediatech_assets.errors import ConfigurationError, EmbeddingError, IndexUnavailableError
 from mediatech_assets.index.bm25 import BM25_VERSION, SparseVector
 from mediatech_assets.index.points import PayloadValue, Point
 
-#: Name of the sparse vector in every collection.
+#: Names of the sparse vectors in every collection: of the chunk, and of the whole document.
 SPARSE_VECTOR = "bm25"
+DOCUMENT_VECTOR = "bm25_document"
+#: Changes with what the points of a collection hold beside their vectors' encoders: filled anew then.
+LAYOUT = "2"
 
 #: Engines that `open_engine` knows.
-ENGINES = ("edge",)
+ENGINES = ("edge", "server", "memory")
 
 #: Names become names of folders and files: no dot and no slash, so that none leads elsewhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}")
@@ -97,19 +101,57 @@ class CollectionSpec:
         vector: Name of the dense vector: the model's id.
         dimensions: Its length.
         fields: Payload fields that searches filter on, with their types.
-        sparse_version: Encoder of the sparse vector.
+        sparse_version: Encoder of the sparse vectors.
+        layout: Which vectors and indexes points have besides.
     """
 
     vector: str
     dimensions: int
     fields: Mapping[str, FieldType] = field(default_factory=dict)
     sparse_version: str = BM25_VERSION
+    layout: str = LAYOUT
 
     @property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that differ between different specifications."""
         canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> "CollectionSpec":
+        """The specification that `asdict` wrote, read back from JSON.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: it is not one.
+        """
+        fields = {name: FieldType(kind) for name, kind in stored["fields"].items()}
+        return cls(stored["vector"], stored["dimensions"], fields, stored["sparse_version"], stored["layout"])
+
+    @property
+    def indexed_fields(self) -> dict[str, FieldType]:
+        """Payload fields that are indexed: those that people filter on, and those that every point has."""
+        return {"dataset": FieldType.KEYWORD, "doc_id": FieldType.KEYWORD, **self.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What a Qdrant server needs to be told; the other engines ignore it.
+
+    Args:
+        url: Where it answers, with its port (6333 when there is none); a path in front of it is kept.
+        key: Its API key; empty when it asks for none.
+        quantization: `int8` keeps vectors as 8-bit integers in memory, beside the originals.
+        on_disk: Keep vectors, payloads and the search structures on disk, not in memory.
+    """
+
+    url: str = ""
+    key: str = field(default="", repr=False)
+    quantization: Literal["none", "int8"] = "none"
+    on_disk: bool = False
+
+
+class UnreachableError(IndexUnavailableError):
+    """The engine itself does not answer: nothing is known of its collections, and none needs to be rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +161,7 @@ class Hit:
     Args:
         chunk_id: The chunk.
         score: Cosine similarity, or BM25 score: larger is nearer.
-        payload: The payload of its point.
+        payload: The payload of its point, or the part of it that was asked for.
     """
 
     chunk_id: str
@@ -127,28 +169,83 @@ class Hit:
     payload: Mapping[str, PayloadValue]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPoint:
+    """A point as an engine gives it back.
+
+    Args:
+        chunk_id: Its chunk.
+        dense: Its vector, float32; engines scale vectors to length 1. Empty when the point has none.
+        sparse: Its BM25 weights, indices ascending.
+        payload: Its payload.
+        document: BM25 weights of its whole document, on the point that has them.
+    """
+
+    chunk_id: str
+    dense: np.ndarray
+    sparse: SparseVector
+    payload: Mapping[str, PayloadValue]
+    document: SparseVector | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """What is asked of one collection; a side that is none is not searched.
+
+    Args:
+        dense: A vector of shape `(dimensions,)`, compared with the chunks' vectors.
+        sparse: Weighed terms, looked for in chunks.
+        document: Weighed terms, looked for in whole documents.
+    """
+
+    dense: np.ndarray | None = None
+    sparse: SparseVector | None = None
+    document: SparseVector | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What one collection answered to the two sides of a question, best first."""
+    """What one collection answered to each side of a question, best first.
+
+    Args:
+        dense: Chunks by cosine similarity.
+        sparse: Chunks by BM25.
+        document: Documents by BM25 over their whole text, each as the chunk that stands for it.
+    """
 
     dense: Sequence[Hit] = ()
     sparse: Sequence[Hit] = ()
+    document: Sequence[Hit] = ()
 
 
 class Engine(Protocol):
     """A store of collections with aliases.
 
-    Every method that reads or writes a collection raises `IndexUnavailableError` when it is missing or cannot
-    be read, and `BusyError` when another process keeps it too long; every method raises `ConfigurationError`
-    for a name that cannot be one.
+    Every method that reads or writes a collection raises `IndexUnavailableError` when it is missing, cannot be
+    read or was changed by someone else, `UnreachableError` when the engine does not answer at all, and
+    `BusyError` when another process keeps it too long; every method raises `ConfigurationError` for a name that
+    cannot be one.
     """
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """While the block runs, opening a collection again costs nothing.
+
+        The embedded engine then keeps every collection that it opens, and other processes out of it, until the
+        block ends: right for a session of questions and for filling a collection that nobody searches yet.
+        Threads of this process share what is kept. Elsewhere nothing changes.
+        """
+        ...
+
+    def aliases(self) -> dict[str, str]:
+        """The collection of every alias."""
+        ...
 
     def collection_for(self, alias: str) -> str | None:
         """The collection that `alias` points to, or none."""
         ...
 
     def collections(self) -> list[str]:
-        """Names of all collections, sorted."""
+        """Names of all collections of ours, sorted; a server may hold those of others, which are left alone."""
         ...
 
     def exists(self, collection: str) -> bool:
@@ -171,10 +268,15 @@ class Engine(Protocol):
         """Chunk ids of all points, in no particular order; points written meanwhile may be missed."""
         ...
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Add or replace points; they survive a killed process once this returns.
+    def stored(self, collection: str, chunk_ids: Sequence[str]) -> list[StoredPoint]:
+        """The points of some chunks, in the order asked; those without a point are left out."""
+        ...
 
-        A call has a fixed cost (opening, flushing): a few thousand points a call load fastest.
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Add or replace points; they survive a killed process and are found once this returns.
+
+        A call has a fixed cost, that of opening in the embedded engine: load inside `kept_open`, or a few
+        thousand points a call. Of points with the same chunk the last one stays.
 
         Raises:
             EmbeddingError: a vector of another length, or one that holds NaN or infinity; nothing is written.
@@ -197,6 +299,14 @@ class Engine(Protocol):
         """Remove a collection, readable or not, and the aliases that point to it; none is no error."""
         ...
 
+    def snapshot(self, collection: str) -> str | None:
+        """Make a snapshot where the engine has them.
+
+        Returns:
+            Its name on the server, or none for an engine without snapshots.
+        """
+        ...
+
     def search_dense(
         self, alias: str, vector: np.ndarray, limit: int, filters: Sequence[Filter] = ()
     ) -> list[Hit]:
@@ -212,33 +322,56 @@ class Engine(Protocol):
     def candidates(
         self,
         alias: str,
-        dense: np.ndarray | None,
-        sparse: SparseVector | None,
+        queries: Queries,
         limit: int,
         filters: Sequence[Filter] = (),
+        fields: Sequence[str] | None = None,
     ) -> Candidates:
-        """Both searches in one opening of the collection; a side that is none is not searched."""
+        """All sides of a question in one opening of the collection.
+
+        Args:
+            alias: Of the collection.
+            queries: What is asked.
+            limit: Hits of each side at most.
+            filters: Conditions that must all hold.
+            fields: Fields of the payload that hits should have; all of them by default.
+        """
         ...
 
 
-def open_engine(kind: str, folder: Path, wait_seconds: float = 10.0) -> Engine:
+_DEFAULTS = EngineOptions()
+
+
+def open_engine(
+    kind: str, folder: Path, wait_seconds: float = 10.0, options: EngineOptions = _DEFAULTS
+) -> Engine:
     """The engine called `kind`.
 
     Args:
-        kind: One of `ENGINES`.
-        folder: Where an embedded engine keeps its collections; created when needed.
-        wait_seconds: How long to wait for another process before giving up.
+        kind: One of `ENGINES`. `memory` forgets everything when the process ends.
+        folder: Where the embedded engine keeps its collections; created when needed. Engines in memory that are
+            opened for the same folder share their collections.
+        wait_seconds: How long to wait for another process, or for a server that does not answer, before giving
+            up.
+        options: What `server` needs.
 
     Raises:
-        ConfigurationError: an engine that is not known.
+        ConfigurationError: an engine that is not known, or a server whose address or key cannot be used.
     """
     if kind == "edge":
         from mediatech_assets.index.edge import EdgeEngine
 
         return EdgeEngine(folder, wait_seconds)
+    if kind == "server":
+        from mediatech_assets.index.client import server_engine
+
+        return server_engine(options, wait_seconds)
+    if kind == "memory":
+        from mediatech_assets.index.client import memory_engine
+
+        return memory_engine(folder)
     raise ConfigurationError(
-        f"unknown index engine {kind!r}",
-        f"choose among {', '.join(ENGINES)} (server and memory come with the next step)",
+        f"unknown index engine {kind!r}", f"set MEDIATECH_INDEX_ENGINE to one of {', '.join(ENGINES)}"
     )
 
 
@@ -297,6 +430,21 @@ def checked_vectors(collection: str, rows: Sequence[np.ndarray], dimensions: int
             "embed the text again; if it comes back, report the text and the model",
         )
     return vectors
+
+
+class _LibrarySparse(Protocol):
+    """A sparse vector as the engines' libraries give it back."""
+
+    @property
+    def indices(self) -> Sequence[int]: ...
+
+    @property
+    def values(self) -> Sequence[float]: ...
+
+
+def stored_sparse(vector: _LibrarySparse | None) -> SparseVector | None:
+    """A library's sparse vector as ours, or none."""
+    return None if vector is None else SparseVector(tuple(vector.indices), tuple(vector.values))
 
 
 def _check_date(name: str, text: str) -> None:

@@ -4,9 +4,11 @@ What belongs here: the record handed to an engine and the rule that numbers it. 
 stores it.
 """
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +30,14 @@ class Point:
         dense: The chunk's vector, shape `(dimensions,)`, finite.
         sparse: The chunk's BM25 weights; may be empty.
         payload: `PAYLOAD_KEYS` and the filter fields of the dataset, dates as ISO text.
+        document: BM25 weights of the whole document, on one point of each document only.
     """
 
     chunk_id: str
     dense: np.ndarray
     sparse: SparseVector
     payload: Mapping[str, PayloadValue]
+    document: SparseVector | None = None
 
 
 def point_id(chunk_id: str) -> uuid.UUID:
@@ -42,3 +46,21 @@ def point_id(chunk_id: str) -> uuid.UUID:
     It depends on nothing else, so that loading a chunk again replaces its point, in any engine and any year.
     """
     return uuid.uuid5(uuid.NAMESPACE_DNS, chunk_id)
+
+
+def chunk_of(number: uuid.UUID | str | int, payload: Mapping[str, Any] | None) -> str | None:
+    """The chunk of a stored point, or none when someone else made the point.
+
+    Searches ask it of some hundred hits, so the number is compared without being made: as in `point_id`, all but
+    bytes 6 to 8, which hold version and variant, are those of the hash.
+
+    Args:
+        number: The point's number, in whatever type an engine gives it.
+        payload: At least its `chunk_id`.
+    """
+    chunk_id = payload.get("chunk_id") if payload else None
+    if not isinstance(chunk_id, str) or isinstance(number, int):
+        return None
+    given = (number if isinstance(number, uuid.UUID) else uuid.UUID(number)).bytes
+    own = hashlib.sha1(uuid.NAMESPACE_DNS.bytes + chunk_id.encode(), usedforsecurity=False).digest()
+    return chunk_id if given[:6] == own[:6] and given[9:] == own[9:16] else None

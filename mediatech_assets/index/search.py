@@ -1,7 +1,7 @@
-"""Search: a question in, ranked chunks of one or several datasets out.
+"""Search: a question in, ranked documents of one or several datasets out, each with its best passage.
 
 What belongs here: what happens between a question and its answer, and what is said when a side or a dataset
-cannot answer. What does not: engines, fusion, and how a question is embedded (a function is passed in).
+cannot answer. What does not: engines, ranking, and how a question is embedded (a function is passed in).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from mediatech_assets.errors import ConfigurationError, EmbeddingError, IndexUnavailableError
-from mediatech_assets.index.bm25 import SparseVector, encode_query
-from mediatech_assets.index.engine import Candidates, Engine, Filter
-from mediatech_assets.index.hybrid import FusedHit, Mode, ScoreParts, fuse
+from mediatech_assets.index.bm25 import SparseVector
+from mediatech_assets.index.engine import Candidates, Engine, Filter, Hit, Operator, Queries
+from mediatech_assets.index.question import encode_question
+from mediatech_assets.index.ranking import Mode, RankedDocument, ScoreParts, best_passages, rank_documents
 
-#: Hits asked of each side at least: fusion needs to see beyond what is shown.
-SMALLEST_DEPTH = 50
+#: Hits asked of each side, at least: ranking needs to see far beyond what is shown.
+SMALLEST_DEPTH = 400
+
+#: Chunks of the found documents among which the passages are chosen, for each document.
+_CHUNKS_PER_DOCUMENT = 20
 
 #: Turns a question into a vector of shape `(dimensions,)`.
 EmbedQuery = Callable[[str], np.ndarray]
@@ -23,16 +27,16 @@ EmbedQuery = Callable[[str], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One chunk of an answer.
+    """One document of an answer, with the passage that answers best.
 
     Args:
         rank: From 1.
-        score: See `hybrid.FusedHit`; comparable within one answer only.
-        dataset: Where the chunk comes from.
-        doc_id: Its document.
-        chunk_id: The chunk.
+        score: See `ranking.RankedDocument`; comparable within one answer only.
+        dataset: Where the document comes from.
+        doc_id: The document.
+        chunk_id: The chunk that holds the passage.
         title: Title of the document; empty when it has none.
-        text: Text of the chunk.
+        text: The passage: text of the chunk.
         source_url: Page where a person reads the source.
         parts: What the score is made of.
     """
@@ -54,7 +58,7 @@ class SearchAnswer:
 
     Args:
         mode: The mode that was really used.
-        results: Best first.
+        results: Best first, each document once.
         notes: What the reader has to know: a side or a dataset that could not answer.
     """
 
@@ -71,6 +75,7 @@ def search(
     mode: str = Mode.HYBRID,
     limit: int = 10,
     filters: Mapping[str, Sequence[Filter]] | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> SearchAnswer:
     """Answer a question from the indexes of `datasets`.
 
@@ -78,13 +83,14 @@ def search(
     left out, with a note too; a busy or unreadable index is an error: a partial answer would look whole.
 
     Args:
-        engine: Where the collections are; each dataset's alias is its name.
+        engine: Where the collections are.
         question: In French; of any length.
         datasets: Names of the datasets to search.
         embed_query: Embeds the question, or none when no model is at hand.
         mode: `hybrid`, `dense` or `sparse`.
-        limit: Results at most.
+        limit: Documents at most.
         filters: Conditions by dataset.
+        aliases: The alias to ask by dataset; by default a dataset's name, its active profile's collection.
 
     Raises:
         ConfigurationError: an empty question, an unknown mode, a limit below 1, no dataset.
@@ -94,20 +100,66 @@ def search(
     """
     wanted = _check(question, datasets, mode, limit)
     used, vector, notes = _embed(question, embed_query, wanted)
-    sparse = encode_query(question) if used is not Mode.DENSE else None
-    if sparse is not None and not sparse.indices:
+    terms = encode_question(question) if used is not Mode.DENSE else None
+    if terms is not None and not terms.indices:
         notes.append("the question holds only function words or punctuation: BM25 cannot find anything")
-    indexed = [dataset for dataset in datasets if engine.collection_for(dataset) is not None]
+    known = {dataset: (aliases or {}).get(dataset, dataset) for dataset in datasets}
+    indexed = {name: alias for name, alias in known.items() if engine.collection_for(alias) is not None}
     if not indexed:
         raise IndexUnavailableError(
             f"no index yet for {', '.join(datasets)}",
             f"run `mediatech update --datasets {','.join(datasets)}`",
         )
-    missing = [dataset for dataset in datasets if dataset not in indexed]
-    notes += [f"{dataset} has no index yet and was not searched" for dataset in missing]
-    found = _ask(engine, indexed, vector, sparse, max(SMALLEST_DEPTH, 4 * limit), filters or {})
-    results = [_result(rank, hit) for rank, hit in enumerate(fuse(found, used, limit), start=1)]
+    notes += [f"{name} has no index yet and was not searched" for name in known if name not in indexed]
+    asked = _Asked(engine, indexed, filters or {}, vector, terms)
+    # Both steps in one opening of each collection.
+    with engine.kept_open():
+        documents = rank_documents(asked.documents(max(SMALLEST_DEPTH, 4 * limit)), used, limit)
+        passages = best_passages(asked.passages(documents))
+    results = [
+        _result(rank, document, passages[document.key])
+        for rank, document in enumerate((each for each in documents if each.key in passages), start=1)
+    ]
     return SearchAnswer(used, results, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question on its way to the engine.
+
+    Args:
+        engine: Where the collections are.
+        aliases: The alias of each dataset to search.
+        filters: Conditions by dataset.
+        vector: The question's vector, unless the mode is sparse.
+        terms: Its terms, unless the mode is dense.
+    """
+
+    engine: Engine
+    aliases: Mapping[str, str]
+    filters: Mapping[str, Sequence[Filter]]
+    vector: np.ndarray | None
+    terms: SparseVector | None
+
+    def documents(self, depth: int) -> dict[str, Candidates]:
+        """Hits that tell which documents are near."""
+        queries = Queries(dense=self.vector, document=self.terms)
+        # By name: two searches that open the same collections in another order would wait for each other.
+        return {
+            name: self.engine.candidates(alias, queries, depth, self.filters.get(name, ()), ("doc_id",))
+            for name, alias in sorted(self.aliases.items())
+        }
+
+    def passages(self, documents: Sequence[RankedDocument]) -> dict[str, Candidates]:
+        """Hits among the chunks of chosen documents."""
+        queries = Queries(dense=self.vector, sparse=self.terms)
+        found: dict[str, Candidates] = {}
+        for name in sorted({document.dataset for document in documents}):
+            chosen = tuple(document.doc_id for document in documents if document.dataset == name)
+            among = [*self.filters.get(name, ()), Filter("doc_id", Operator.IN, chosen)]
+            limit = _CHUNKS_PER_DOCUMENT * len(chosen)
+            found[name] = self.engine.candidates(self.aliases[name], queries, limit, among)
+        return found
 
 
 def _check(question: str, datasets: Sequence[str], mode: str, limit: int) -> Mode:
@@ -141,30 +193,16 @@ def _embed(
         return Mode.SPARSE, None, [f"answered by BM25 alone: {error.problem}"]
 
 
-def _ask(
-    engine: Engine,
-    datasets: Sequence[str],
-    vector: np.ndarray | None,
-    sparse: SparseVector | None,
-    depth: int,
-    filters: Mapping[str, Sequence[Filter]],
-) -> dict[str, Candidates]:
-    return {
-        dataset: engine.candidates(dataset, vector, sparse, depth, filters.get(dataset, ()))
-        for dataset in datasets
-    }
-
-
-def _result(rank: int, found: FusedHit) -> SearchResult:
-    payload = found.hit.payload
+def _result(rank: int, document: RankedDocument, passage: Hit) -> SearchResult:
+    payload = passage.payload
     return SearchResult(
         rank=rank,
-        score=found.score,
-        dataset=found.dataset,
-        doc_id=str(payload["doc_id"]),
-        chunk_id=found.hit.chunk_id,
+        score=document.score,
+        dataset=document.dataset,
+        doc_id=document.doc_id,
+        chunk_id=passage.chunk_id,
         title=str(payload.get("title") or ""),
         text=str(payload["text"]),
         source_url=str(payload.get("source_url") or ""),
-        parts=found.parts,
+        parts=document.parts,
     )

@@ -1,12 +1,16 @@
 """Keeping a collection equal to the table of chunks: differences only, acknowledged before they are recorded.
 
-What belongs here: which points to write and delete, collections and their alias, and `index_state`. What does
+What belongs here: which points to write and delete, collections and their aliases, and `index_state`. What does
 not: how an engine stores points (`engine.py`) and how they are searched (`search.py`).
+
+Names: a collection is `<dataset>--<profile>-<what it holds>-<random>`. The alias `<dataset>--<profile>` points to
+the one of a profile, and the alias `<dataset>` to the active profile's, which is what the outside world uses.
 """
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +19,20 @@ import numpy as np
 import pyarrow as pa
 
 from mediatech_assets.errors import IndexUnavailableError
-from mediatech_assets.index.bm25 import encode_document
-from mediatech_assets.index.engine import CollectionSpec, Engine
+from mediatech_assets.index.bm25 import AVERAGE_DOCUMENT_LENGTH, SparseVector, encode_document
+from mediatech_assets.index.engine import CollectionSpec, Engine, UnreachableError
 from mediatech_assets.index.points import PAYLOAD_KEYS, PayloadValue, Point
-from mediatech_assets.lake import Lake, number, quoted
+from mediatech_assets.index.verify import VerifyReport, changed_points, verify
+from mediatech_assets.lake import Lake, literal, number, quoted
 from mediatech_assets.progress import track
 
 _POINTS_PER_BATCH = 2_000
 #: Points joined with their documents and vectors at once, a multiple of the batch: a join reads whole tables.
 _POINTS_PER_READ = 20_000
+#: Between a dataset and a profile, in names of collections and aliases; neither holds it.
+_OF_PROFILE = "--"
+#: Points that a quick look compares with the chunks.
+_CHECKED_POINTS = 100
 #: A difference of this many points is worth building the search structures again at once.
 _FINISH_FROM_POINTS = 1_000
 
@@ -35,9 +44,10 @@ class IndexChanges:
     Args:
         upserted: Points written.
         deleted: Points removed.
-        without_vector: Chunks that have no vector yet and therefore no point.
-        collection: The collection that the alias points to.
+        without_vector: Chunks that have no vector and therefore no point.
+        collection: The collection that the profile's alias points to.
         rebuilt: Whether the collection is a new one.
+        activated: Whether the dataset's own alias was moved to it.
     """
 
     upserted: int
@@ -45,6 +55,7 @@ class IndexChanges:
     without_vector: int
     collection: str
     rebuilt: bool
+    activated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,9 @@ class IndexSync:
     Args:
         lake: The lake; the catalogs of the dataset and of the vectors are open.
         engine: Where points live.
-        dataset: Name of the dataset: also the alias that searches use.
+        dataset: Name of the dataset: also the alias of the active profile's collection.
+        profile: Name of the profile.
+        active: Whether the profile is the active one.
         chunking_id: Chunking of the profile.
         vectors: The table of the profile's vectors, quoted for SQL.
         spec: What the collection holds; its fields are columns of `documents`.
@@ -64,31 +77,111 @@ class IndexSync:
     lake: Lake
     engine: Engine
     dataset: str
+    profile: str
+    active: bool
     chunking_id: str
     vectors: str
     spec: CollectionSpec
     title: Callable[[Mapping[str, Any]], str]
 
     def update(self) -> IndexChanges:
-        """Makes the collection equal to the chunks that have a vector, and points the alias to it."""
+        """Makes the collection equal to the chunks that have a vector, and points the aliases to it."""
         with self.lake.cursor() as cursor:
-            served = self.engine.collection_for(self.dataset)
+            served = self.engine.collection_for(self.alias)
             collection = self._usable(cursor, served) or self._begun(cursor) or self._create()
+            self._define_points(cursor)
             upserts, without_vector = self._find_upserts(cursor, collection)
             deletes = self._find_deletes(cursor, collection)
-            self._upsert(cursor, collection, upserts)
-            self._delete(cursor, collection, deletes)
-            if upserts + deletes >= _FINISH_FROM_POINTS or collection != served:
-                self.engine.finish(collection)
+            # A collection that nobody searches yet stays open: opening it for each batch would cost more than loading.
+            with self.engine.kept_open() if collection != served else nullcontext():
+                self._upsert(cursor, collection, upserts)
+                self._delete(cursor, collection, deletes)
+                if upserts + deletes >= _FINISH_FROM_POINTS or collection != served:
+                    self.engine.finish(collection)
             if collection != served:
-                self.engine.point_to(self.dataset, collection)
-                self._drop_others(collection)
-        return IndexChanges(upserts, deletes, without_vector, collection, rebuilt=collection != served)
+                self.engine.point_to(self.alias, collection)
+            activated = self._activate(collection)
+            if collection != served:
+                self._drop_former(collection)
+        return IndexChanges(
+            upserts, deletes, without_vector, collection, rebuilt=collection != served, activated=activated
+        )
+
+    def check(self) -> list[str]:
+        """Differences between the profile's collection and the chunks that a quick look finds: counts and a sample.
+
+        Its cost does not grow with the collection, unlike that of `verify`.
+        """
+        collection = self.engine.collection_for(self.alias)
+        if collection is None:
+            return [f"{self.dataset} has no collection of profile {self.profile}"]
+        with self.lake.cursor() as cursor:
+            self._define_points(cursor)
+            wanted = number(cursor, "SELECT count(*) FROM wanted_points")
+            found = self.engine.count(collection)
+            differences = [f"{found:,} points for {wanted:,} chunks"] if found != wanted else []
+            sample = self._sample(cursor, _CHECKED_POINTS)
+            changed = [point.chunk_id for point in changed_points(self.engine, collection, sample)]
+            if changed:
+                differences.append(f"{len(changed)} of {len(sample)} points differ: {', '.join(changed[:3])}")
+        return differences
+
+    def verify(self, sample: int = 1_000) -> VerifyReport:
+        """Compares the profile's collection with the chunks: every id, and a sample of whole points.
+
+        Raises:
+            IndexUnavailableError: there is no collection.
+        """
+        collection = self.engine.collection_for(self.alias)
+        if collection is None:
+            raise IndexUnavailableError(
+                f"{self.dataset} has no index of profile {self.profile} yet",
+                f"run `mediatech update --datasets {self.dataset}`",
+            )
+        with self.lake.cursor() as cursor, self.engine.kept_open():
+            self._define_points(cursor)
+            cursor.execute("CREATE OR REPLACE TEMPORARY TABLE expected AS SELECT chunk_id FROM wanted_points")
+            return verify(self.engine, collection, cursor, "expected", self._sample(cursor, sample))
+
+    def repair(self, report: VerifyReport) -> IndexChanges:
+        """Mends what `verify` found: writes what is missing or changed, removes what is too much."""
+        if report.needs_rebuild:
+            drop_collections(self.lake, self.engine, self.dataset, [report.collection])
+        else:
+            with self.lake.transaction(self.dataset) as cursor:
+                cursor.execute(
+                    f"DELETE FROM {self._state} WHERE collection = ? AND list_contains(?, chunk_id)",
+                    [report.collection, [*report.to_rewrite, *report.to_delete]],
+                )
+                # Without a row hash: the update that follows takes them for points of chunks that went away.
+                cursor.execute(
+                    f"INSERT INTO {self._state} (collection, chunk_id, row_hash) SELECT ?, unnest(?::VARCHAR[]), ''",
+                    [report.collection, list(report.to_delete)],
+                )
+        return self.update()
+
+    def _activate(self, collection: str) -> bool:
+        """Points the dataset's own alias to the collection, if it is this profile's; tells whether it moved.
+
+        It is when the profile is active, and also when it still serves because the active one is not built.
+        """
+        served = self.engine.collection_for(self.dataset)
+        if served == collection or not (
+            self.active or (served and owner_of(served) == (self.dataset, self.profile))
+        ):
+            return False
+        self.engine.point_to(self.dataset, collection)
+        return True
 
     def count(self) -> int:
-        """Points of the collection that searches use, as recorded."""
-        served = self.engine.collection_for(self.dataset)
+        """Points of the profile's collection, as recorded."""
+        served = self.engine.collection_for(self.alias)
         return self._recorded(served) if served else 0
+
+    @property
+    def alias(self) -> str:
+        """The alias of the profile's collection."""
+        return profile_alias(self.dataset, self.profile)
 
     @property
     def _prefix(self) -> str:
@@ -97,7 +190,7 @@ class IndexSync:
         The store's name is part of it: it changes with the model's revision, which the specification has not.
         """
         identity = hashlib.sha256(f"{self.vectors} {self.spec.fingerprint}".encode()).hexdigest()
-        return f"{self.dataset}-{identity[:8]}-"
+        return f"{self.alias}-{identity[:8]}-"
 
     @property
     def _state(self) -> str:
@@ -110,6 +203,8 @@ class IndexSync:
         try:
             if self.engine.count(collection) != self._recorded(collection):
                 self._reconcile(cursor, collection)
+        except UnreachableError:
+            raise  # it says nothing of the collection
         except IndexUnavailableError:
             return None
         return collection
@@ -153,21 +248,55 @@ class IndexSync:
         sql = f"SELECT count(*) FROM {self._state} WHERE collection = ?"
         return number(self.lake.cursor(), sql, [collection])
 
+    def _define_points(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Makes the view `wanted_points`: a row for each chunk that has a vector, with the hash of its point.
+
+        The first point of a document holds what its whole text says, so its hash covers every chunk of it.
+        """
+        cursor.execute(
+            f"""
+            CREATE OR REPLACE TEMPORARY VIEW wanted_points AS
+            WITH point AS (
+              SELECT chunk_id, doc_id, chunk_index, row_hash, text_key FROM {quoted(self.dataset)}.chunks
+              WHERE chunking_id = {literal(self.chunking_id)}
+                AND text_key IN (SELECT text_key FROM {self.vectors})
+            ),
+            document AS (
+              SELECT doc_id, min(chunk_index) AS first,
+                count(*) || '-' || bit_xor(md5_number_lower(chunk_index || text_key)) AS digest
+              FROM point GROUP BY doc_id
+            )
+            SELECT chunk_id, doc_id, chunk_index, text_key, chunk_index = first AS is_first,
+              CASE WHEN chunk_index = first THEN row_hash || '-' || digest ELSE row_hash END AS row_hash
+            FROM point JOIN document USING (doc_id)
+            """
+        )
+
+    def _sample(self, cursor: duckdb.DuckDBPyConnection, size: int) -> list[Point]:
+        """Some of the points, as they should be; the same ones until the chunks change."""
+        cursor.execute(
+            """
+            CREATE OR REPLACE TEMPORARY TABLE upserts AS
+            SELECT *, row_number() OVER (ORDER BY doc_id, chunk_index) AS place
+            FROM (SELECT * FROM wanted_points ORDER BY md5(row_hash), chunk_id LIMIT ?)
+            """,
+            [size],
+        )
+        self._gather(cursor, 1, size)
+        return self._points(cursor, 1, size)
+
     def _find_upserts(self, cursor: duckdb.DuckDBPyConnection, collection: str) -> tuple[int, int]:
         """Copies the rows to write into `upserts`, numbered; counts them and those without a vector."""
         cursor.execute(
             f"""
             CREATE OR REPLACE TEMPORARY TABLE upserts AS
-            SELECT chunk_id, doc_id, row_hash, text_key, row_number() OVER (ORDER BY doc_id, chunk_index) AS place
-            FROM {quoted(self.dataset)}.chunks AS chunk
-            WHERE chunking_id = ?
-              AND text_key IN (SELECT text_key FROM {self.vectors})
-              AND NOT EXISTS (
-                SELECT 1 FROM {self._state} AS state WHERE state.collection = ?
-                  AND state.chunk_id = chunk.chunk_id AND state.row_hash = chunk.row_hash
-              )
+            SELECT *, row_number() OVER (ORDER BY doc_id, chunk_index) AS place FROM wanted_points AS wanted
+            WHERE NOT EXISTS (
+              SELECT 1 FROM {self._state} AS state WHERE state.collection = ?
+                AND state.chunk_id = wanted.chunk_id AND state.row_hash = wanted.row_hash
+            )
             """,
-            [self.chunking_id, collection],
+            [collection],
         )
         row = cursor.execute(
             f"""
@@ -234,17 +363,26 @@ class IndexSync:
         cursor.execute(
             f"""
             CREATE OR REPLACE TEMPORARY TABLE rows AS
-            SELECT upserts.place, chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text,
+            WITH wanted AS (SELECT * FROM upserts WHERE place BETWEEN $first AND $last),
+            whole AS (
+              SELECT doc_id, string_agg(chunk_text, chr(10) ORDER BY chunk_index) AS document_text
+              FROM {quoted(self.dataset)}.chunks
+              WHERE chunking_id = $chunking AND doc_id IN (SELECT doc_id FROM wanted WHERE is_first)
+                AND text_key IN (SELECT text_key FROM {self.vectors})
+              GROUP BY doc_id
+            )
+            SELECT wanted.place, chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text,
+              CASE WHEN is_first THEN document_text END AS document_text,
               vector.vector, document.* EXCLUDE (doc_id, sections)
-            FROM upserts
+            FROM wanted
             JOIN {quoted(self.dataset)}.chunks AS chunk
-              ON chunk.chunk_id = upserts.chunk_id AND chunk.chunking_id = ?
+              ON chunk.chunk_id = wanted.chunk_id AND chunk.chunking_id = $chunking
             JOIN {quoted(self.dataset)}.documents AS document ON document.doc_id = chunk.doc_id
-            JOIN {self.vectors} AS vector ON vector.text_key = upserts.text_key
-            WHERE upserts.place BETWEEN ? AND ?
-            ORDER BY upserts.place
+            JOIN {self.vectors} AS vector ON vector.text_key = wanted.text_key
+            LEFT JOIN whole ON whole.doc_id = wanted.doc_id
+            ORDER BY wanted.place
             """,
-            [self.chunking_id, first, last],
+            {"chunking": self.chunking_id, "first": first, "last": last},
         )
 
     def _points(self, cursor: duckdb.DuckDBPyConnection, first: int, last: int) -> list[Point]:
@@ -257,6 +395,7 @@ class IndexSync:
                 chunk_id=row["chunk_id"],
                 dense=vector,
                 sparse=encode_document(row["chunk_text"]),
+                document=_whole_document(row["document_text"]),
                 payload=self._payload(row),
             )
             for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), dense, strict=True)
@@ -266,13 +405,50 @@ class IndexSync:
         own = {"dataset": self.dataset, "title": self.title(row)}
         return own | {name: row[name] for name in (*PAYLOAD_KEYS, *self.spec.fields) if name not in own}
 
-    def _drop_others(self, collection: str) -> None:
-        """Removes the dataset's former collections and what was recorded of them."""
-        for name in self.engine.collections():
-            if name != collection and name.rsplit("-", 2)[0] == self.dataset:
-                self.engine.drop(name)
-        with self.lake.transaction(self.dataset) as cursor:
-            cursor.execute(f"DELETE FROM {self._state} WHERE collection <> ?", [collection])
+    def _drop_former(self, collection: str) -> None:
+        """Removes the profile's former collections and what was recorded of them."""
+        drop_collections(
+            self.lake,
+            self.engine,
+            self.dataset,
+            [
+                name
+                for name in self.engine.collections()
+                if name != collection and owner_of(name) == (self.dataset, self.profile)
+            ],
+        )
+
+
+def profile_alias(dataset: str, profile: str) -> str:
+    """The alias of a dataset's collection of one profile."""
+    return f"{dataset}{_OF_PROFILE}{profile}"
+
+
+def owner_of(collection: str) -> tuple[str, str]:
+    """Dataset and profile that a collection of ours belongs to; the profile is empty for names of before."""
+    dataset, _, profile = collection.rsplit("-", 2)[0].partition(_OF_PROFILE)
+    return dataset, profile
+
+
+def drop_collections(lake: Lake, engine: Engine, dataset: str, collections: Sequence[str]) -> None:
+    """Removes collections of a dataset, and what was recorded of them.
+
+    Args:
+        lake: The lake; the dataset's catalog is open.
+        engine: Where they are.
+        dataset: Name of the dataset.
+        collections: Their names; one that is gone already is no error.
+    """
+    for name in collections:
+        engine.drop(name)
+    with lake.transaction(dataset) as cursor:
+        for name in collections:
+            cursor.execute(f"DELETE FROM {quoted(dataset)}.index_state WHERE collection = ?", [name])
+
+
+def _whole_document(text: str | None) -> SparseVector | None:
+    """What BM25 says of a whole document; none on the points after its first."""
+    return None if text is None else encode_document(text, AVERAGE_DOCUMENT_LENGTH)
 
 
 def _windows(total: int) -> Iterator[tuple[int, int]]:

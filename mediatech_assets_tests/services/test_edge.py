@@ -1,4 +1,4 @@
-"""The embedded engine: what survives, who may open, and what people read when they cannot."""
+"""What the embedded engine alone has: a lock a collection, shards that stay open, files that break."""
 
 import json
 import os
@@ -6,38 +6,18 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mediatech_assets.errors import BusyError, ConfigurationError, EmbeddingError, IndexUnavailableError
-from mediatech_assets.index.bm25 import encode_document, encode_query
+from mediatech_assets.errors import BusyError, ConfigurationError, IndexUnavailableError
+from mediatech_assets.index import edge
+from mediatech_assets.index.bm25 import encode_query
 from mediatech_assets.index.edge import EdgeEngine
-from mediatech_assets.index.engine import (
-    Candidates,
-    CollectionSpec,
-    FieldType,
-    Filter,
-    Operator,
-    as_of,
-    open_engine,
-)
-from mediatech_assets.index.points import PAYLOAD_KEYS, Point, point_id
+from mediatech_assets_tests.law_points import AHEAD, SPEC, found, points
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = CollectionSpec(
-    "BAAI/bge-m3",
-    4,
-    {
-        "status": FieldType.KEYWORD,
-        "start_date": FieldType.DATETIME,
-        "end_date": FieldType.DATETIME,
-        "year": FieldType.INTEGER,
-    },
-)
 
 
 @pytest.fixture
@@ -52,26 +32,6 @@ def legi(engine: EdgeEngine) -> EdgeEngine:
     return engine
 
 
-def point(number: int, text: str = "congé payé", **fields: str | int | float | bool | None) -> Point:
-    angle = number / 100
-    chunk_id = f"LEGIARTI{number}_0"
-    values = ("legi", f"LEGIARTI{number}", chunk_id, 0, "Titre", text, "https://www.legifrance.gouv.fr")
-    return Point(
-        chunk_id,
-        np.array([np.cos(angle), np.sin(angle), 0, 0], dtype=np.float32),
-        encode_document(text),
-        dict(zip(PAYLOAD_KEYS, values, strict=True)) | fields,
-    )
-
-
-def points(numbers: Iterable[int]) -> list[Point]:
-    return [point(number) for number in numbers]
-
-
-def found(engine: EdgeEngine, *filters: Filter) -> set[str]:
-    return {hit.chunk_id for hit in engine.search_dense("legi", np.array([1.0, 0, 0, 0]), 50, filters)}
-
-
 @contextmanager
 def process(folder: Path, program: str):
     """A second process that knows `engine` and `points`; its first line is printed when it has begun."""
@@ -79,7 +39,7 @@ def process(folder: Path, program: str):
         "from pathlib import Path\n"
         "from mediatech_assets.index.edge import EdgeEngine\n"
         "from mediatech_assets.lake.locks import exclusive\n"
-        "from mediatech_assets_tests.services.test_edge import points\n"
+        "from mediatech_assets_tests.law_points import points\n"
         f"folder = Path({str(folder)!r})\nengine = EdgeEngine(folder)\n"
     )
     child = subprocess.Popen(
@@ -105,116 +65,6 @@ def holding(folder: Path):
     )
 
 
-def test_points_come_back_with_payload_and_both_scores(legi):
-    legi.upsert("legi-1", [point(0, "congé payé"), point(90, "impôt sur le revenu")])
-    answer = legi.candidates("legi", np.array([1.0, 0, 0, 0]), encode_query("impôts"), 10)
-    assert [hit.chunk_id for hit in answer.dense] == ["LEGIARTI0_0", "LEGIARTI90_0"]
-    assert answer.dense[0].score == pytest.approx(1.0)
-    assert [hit.chunk_id for hit in answer.sparse] == ["LEGIARTI90_0"]
-    assert answer.sparse[0].payload == point(90, "impôt sur le revenu").payload
-
-
-def test_a_rare_term_outweighs_a_common_one(legi):
-    common = [point(number, "congé") for number in range(20)]
-    legi.upsert("legi-1", [*common, point(20, "préavis")])
-    best = legi.search_sparse("legi", encode_query("congé préavis"), 2)
-    assert best[0].chunk_id == "LEGIARTI20_0"
-    assert best[0].score > 3 * best[1].score
-
-
-def test_loading_again_replaces_and_deleting_removes(legi):
-    legi.upsert("legi-1", points(range(600)))
-    legi.upsert("legi-1", [point(3, "autre texte")])
-    assert legi.count("legi-1") == 600
-    assert legi.search_sparse("legi", encode_query("autre texte"), 5)[0].chunk_id == "LEGIARTI3_0"
-    legi.delete("legi-1", [f"LEGIARTI{number}_0" for number in range(300)] + ["absent"])
-    assert legi.count("legi-1") == 300
-    assert set(legi.point_ids("legi-1")) == {f"LEGIARTI{number}_0" for number in range(300, 600)}
-
-
-def test_listing_goes_on_over_several_pages(legi, monkeypatch):
-    monkeypatch.setattr("mediatech_assets.index.edge.SCROLL_SIZE", 7)
-    legi.upsert("legi-1", points(range(30)))
-    listed = list(legi.point_ids("legi-1"))
-    assert len(listed) == 30
-    assert set(listed) == {f"LEGIARTI{number}_0" for number in range(30)}
-
-
-def test_finishing_changes_no_answer(legi):
-    legi.upsert("legi-1", points(range(50)))
-    before = legi.search_dense("legi", np.array([1.0, 0, 0, 0]), 5)
-    legi.finish("legi-1")
-    assert legi.search_dense("legi", np.array([1.0, 0, 0, 0]), 5) == before
-    assert legi.count("legi-1") == 50
-
-
-def test_empty_requests_do_nothing(legi):
-    legi.upsert("legi-1", [])
-    legi.delete("legi-1", [])
-    assert legi.candidates("legi", None, None, 5) == Candidates()
-    assert legi.search_sparse("legi", encode_query("de la"), 5) == []
-    assert list(legi.point_ids("legi-1")) == []
-
-
-@pytest.mark.parametrize(
-    "vector", [np.ones(3), np.ones((1, 4)), np.array([1, np.nan, 0, 0]), np.array([np.inf, 0, 0, 0])]
-)
-def test_a_bad_vector_refuses_the_whole_batch(legi, vector):
-    bad = Point("bad", vector.astype(np.float32), encode_document(""), {"chunk_id": "bad"})
-    with pytest.raises(EmbeddingError):
-        legi.upsert("legi-1", [*points(range(300)), bad])
-    assert legi.count("legi-1") == 0
-
-
-def test_dates_compare_as_dates(legi):
-    spans = {
-        1: ("2008-05-01", "2016-08-10"),
-        2: ("2016-08-10", "2999-01-01"),
-        3: ("2999-01-01", "2222-02-22"),
-        4: ("0987-01-01", "1804-03-21"),
-        5: (None, None),
-    }
-    legi.upsert("legi-1", [point(n, start_date=start, end_date=end) for n, (start, end) in spans.items()])
-    assert found(legi, *as_of("2016-08-09")) == {"LEGIARTI1_0"}
-    assert found(legi, *as_of("2016-08-10")) == {"LEGIARTI2_0"}
-    assert found(legi, *as_of("2998-12-31")) == {"LEGIARTI2_0"}
-    assert found(legi, *as_of("1000-01-01")) == {"LEGIARTI4_0"}
-    assert found(legi, *as_of("2005-01-01")) == set()
-
-
-def test_filters(legi):
-    legi.upsert(
-        "legi-1",
-        [
-            point(1, status="VIGUEUR", year=2001),
-            point(2, status="ABROGE", year=2010),
-            point(3, status="MODIFIE", year=2020),
-            point(4),
-        ],
-    )
-    one, two, three = "LEGIARTI1_0", "LEGIARTI2_0", "LEGIARTI3_0"
-    assert found(legi, Filter("status", Operator.EQ, "VIGUEUR")) == {one}
-    assert found(legi, Filter("status", Operator.IN, ("VIGUEUR", "ABROGE"))) == {one, two}
-    assert found(legi, Filter("year", Operator.EQ, 2010)) == {two}
-    assert found(legi, Filter("year", Operator.GTE, 2010)) == {two, three}
-    assert found(legi, Filter("year", Operator.GT, 2010), Filter("status", Operator.EQ, "ABROGE")) == set()
-    assert found(legi, Filter("year", Operator.LT, 2010.5), Filter("year", Operator.LTE, 2010)) == {one, two}
-    assert found(legi, Filter("absent", Operator.EQ, "x")) == set()
-
-
-@pytest.mark.parametrize("text", ["hier", "2024-13-01", "20240131", "2024-W05-3", "2024-01", ""])
-def test_a_filter_refuses_what_is_no_date(text):
-    with pytest.raises(ConfigurationError, match="YYYY-MM-DD"):
-        as_of(text)
-
-
-def test_a_filter_refuses_a_value_of_the_wrong_shape():
-    with pytest.raises(ConfigurationError):
-        Filter("status", Operator.IN, "VIGUEUR")
-    with pytest.raises(ConfigurationError):
-        Filter("status", Operator.EQ, ("VIGUEUR",))
-
-
 def test_acknowledged_points_survive_a_killed_process(legi, tmp_path):
     writer = (
         "import os\n"
@@ -226,6 +76,21 @@ def test_acknowledged_points_survive_a_killed_process(legi, tmp_path):
         assert child.wait(20) == -9
     assert legi.count("legi-1") == 500
     assert len(legi.search_sparse("legi", encode_query("congé"), 10)) == 10
+
+
+def test_points_of_a_shard_that_stays_open_survive_a_killed_process_unflushed(legi, tmp_path):
+    writer = (
+        "import os\n"
+        "with engine.kept_open():\n"
+        "    engine.upsert('legi-1', points(range(300)))\n"
+        "    engine.upsert('legi-1', points(range(200, 500)))\n"
+        "    engine.delete('legi-1', ['LEGIARTI0_0'])\n"
+        "    print('done', flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    with process(tmp_path / "index", writer) as child:
+        assert child.wait(20) == -9
+    assert set(legi.point_ids("legi-1")) == {f"LEGIARTI{number}_0" for number in range(1, 500)}
 
 
 def test_a_process_killed_while_writing_keeps_what_was_acknowledged(legi, tmp_path):
@@ -254,6 +119,79 @@ def test_a_busy_collection_names_its_holder(legi, tmp_path):
         assert "legi-1" in caught.value.problem
         holder.communicate("go on\n", timeout=20)
     assert legi.count("legi-1") == 0
+
+
+def test_a_session_keeps_the_collections_that_it_opened_and_only_while_it_lasts(legi, tmp_path):
+    legi.create("legi-2", SPEC)
+    impatient = EdgeEngine(tmp_path / "index", wait_seconds=0.05)
+    with legi.kept_open():
+        assert impatient.count("legi-1") == 0
+        with legi.kept_open():
+            legi.upsert("legi-1", points([1]))
+        with pytest.raises(BusyError, match="a session that keeps it open"):
+            impatient.count("legi-1")
+        assert impatient.count("legi-2") == 0
+        assert found(legi) == {"LEGIARTI1_0"}
+    assert impatient.count("legi-1") == 1
+
+
+def test_a_session_ends_with_the_error_that_ends_its_block(legi, tmp_path):
+    def failing_session() -> None:
+        with legi.kept_open():
+            legi.upsert("legi-1", points([1]))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing_session()
+    assert EdgeEngine(tmp_path / "index", wait_seconds=0.05).count("legi-1") == 1
+
+
+def test_a_session_lets_go_of_what_its_alias_pointed_to_before(legi, tmp_path):
+    other = EdgeEngine(tmp_path / "index", wait_seconds=0.05)
+    legi.upsert("legi-1", points([1]))
+    other.create("legi-2", SPEC)
+    other.upsert("legi-2", points([2]))
+    with legi.kept_open():
+        assert found(legi) == {"LEGIARTI1_0"}
+        other.point_to("legi", "legi-2")
+        with pytest.raises(BusyError):
+            other.drop("legi-1")
+        assert found(legi) == {"LEGIARTI2_0"}
+        other.drop("legi-1")
+    assert other.collections() == ["legi-2"]
+
+
+def test_a_shard_that_breaks_is_not_kept(legi, tmp_path):
+    legi.upsert("legi-1", points([1]))
+    (tmp_path / "index" / "legi-1" / "spec.json").write_text("{}")
+    with legi.kept_open():
+        for _ in range(2):
+            with pytest.raises(IndexUnavailableError, match="unreadable"):
+                legi.count("legi-1")
+        legi.drop("legi-1")
+        legi.create("legi-1", SPEC)
+        assert legi.count("legi-1") == 0
+
+
+def test_a_graph_is_built_only_where_comparing_with_every_vector_would_be_slow(legi, tmp_path, monkeypatch):
+    config = tmp_path / "index" / "legi-1" / "shard" / "edge_config.json"
+
+    def links() -> int:
+        return json.loads(config.read_text())["hnsw_config"]["m"]
+
+    legi.upsert("legi-1", points(range(300)))
+    best = legi.search_dense("legi", AHEAD, 10)
+    legi.finish("legi-1")
+    assert links() == 0
+    monkeypatch.setattr(edge, "GRAPH_BYTES", 300 * 4 * 4)
+    legi.finish("legi-1")
+    assert links() == edge.GRAPH_LINKS
+    assert legi.search_dense("legi", AHEAD, 10) == best
+    monkeypatch.setattr(edge, "GRAPH_BYTES", 300 * 4 * 4 + 1)
+    with legi.kept_open():
+        legi.finish("legi-1")
+        assert legi.count("legi-1") == 300
+    assert links() == 0
 
 
 def test_a_killed_holder_frees_the_collection_and_its_note_misleads_nobody(legi, tmp_path):
@@ -294,19 +232,6 @@ def test_searches_are_answered_while_another_process_writes_without_pause(legi, 
     assert seen == sorted(seen)
 
 
-def test_threads_of_one_process_take_turns(legi):
-    def load(start: int) -> None:
-        for first in range(start, start + 100, 20):
-            legi.upsert("legi-1", points(range(first, first + 20)))
-
-    threads = [threading.Thread(target=load, args=(start,)) for start in (0, 100, 200)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert legi.count("legi-1") == 300
-
-
 @pytest.mark.parametrize(
     "broken", ["shard/edge_config.json", "shard/wal/first-index", "spec.json", "status.dat", "missing"]
 )
@@ -332,32 +257,6 @@ def test_an_unreadable_collection_says_how_to_rebuild_it(legi, tmp_path, broken)
     legi.drop("legi-1")
     legi.create("legi-1", SPEC)
     assert legi.count("legi-1") == 0
-
-
-def test_a_missing_alias_or_collection_names_the_command(engine, tmp_path):
-    with pytest.raises(IndexUnavailableError, match="mediatech update --datasets cnil"):
-        engine.search_sparse("cnil", encode_query("données"), 5)
-    with pytest.raises(IndexUnavailableError, match="no collection cnil-1"):
-        engine.count("cnil-1")
-    with pytest.raises(IndexUnavailableError):
-        engine.point_to("cnil", "cnil-1")
-    assert engine.collection_for("cnil") is None
-    assert list((tmp_path / "index").glob("cnil*")) == []
-
-
-def test_an_alias_moves_to_a_new_collection_and_the_old_one_goes(legi):
-    legi.upsert("legi-1", points([1]))
-    legi.create("legi-2", CollectionSpec("toy", 4))
-    legi.upsert("legi-2", points([2]))
-    assert found(legi) == {"LEGIARTI1_0"}
-    legi.point_to("legi", "legi-2")
-    assert legi.collection_for("legi") == "legi-2"
-    assert found(legi) == {"LEGIARTI2_0"}
-    legi.drop("legi-1")
-    legi.drop("legi-1")
-    assert legi.collections() == ["legi-2"]
-    legi.drop("legi-2")
-    assert (legi.collection_for("legi"), legi.collections()) == (None, [])
 
 
 def test_an_alias_that_swaps_is_never_seen_missing(legi, tmp_path):
@@ -415,36 +314,3 @@ def test_a_senseless_alias_file_counts_as_no_alias(legi, tmp_path):
     for text in ("", "[]", "{}", '{"collection": "../../etc"}', '{"collection": 3}'):
         pointer.write_text(text)
         assert legi.collection_for("legi") is None
-
-
-@pytest.mark.parametrize("name", ["", ".", "../x", "a/b", "a.b", "-x", "é", "x" * 121, "a\n"])
-def test_names_cannot_leave_the_folder(engine, name):
-    for refused in (
-        engine.exists,
-        engine.drop,
-        engine.collection_for,
-        lambda name: engine.create(name, SPEC),
-    ):
-        with pytest.raises(ConfigurationError):
-            refused(name)
-
-
-def test_a_specification_changes_with_everything_that_needs_a_new_collection():
-    specs = [
-        SPEC,
-        CollectionSpec("BAAI/bge-m3", 8, SPEC.fields),
-        CollectionSpec("use-m3", 4, SPEC.fields),
-        CollectionSpec("BAAI/bge-m3", 4),
-        CollectionSpec("BAAI/bge-m3", 4, SPEC.fields, sparse_version="french-0"),
-    ]
-    assert len({spec.fingerprint for spec in specs}) == len(specs)
-
-
-def test_point_numbers_are_those_of_stored_collections():
-    assert str(point_id("LEGIARTI000006900785_0")) == "492cd465-2826-552e-9662-40e2b3afb9c5"
-
-
-def test_an_unknown_engine_names_the_known_ones(tmp_path):
-    with pytest.raises(ConfigurationError, match="edge"):
-        open_engine("pinecone", tmp_path)
-    assert not (tmp_path / "index").exists()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mediatech_assets.embeddings.batches import EmbeddedBatch
 from mediatech_assets.embeddings.profiles import profile_named
 from mediatech_assets.embeddings.store import VectorStore
 from mediatech_assets.lake import Lake
@@ -45,16 +46,17 @@ def lake(tmp_path_factory) -> Iterator[Lake]:
 
 
 def embed(store: VectorStore) -> None:
-    def from_hash(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+    def from_hash(texts: Iterable[tuple[str, str]]) -> Iterator[EmbeddedBatch[str]]:
         keys = [key for key, _ in texts]
-        yield keys, np.array([[int(key[:4], 16) / 65_537, 1e-30, -3.0] for key in keys], dtype=np.float32)
+        vectors = [[int(key[:4], 16) / 65_537, 1e-30, -3.0] for key in keys]
+        yield EmbeddedBatch(keys, np.array(vectors, dtype=np.float32))
 
     store.fill("code", chunking().id, from_hash)
 
 
 @pytest.fixture
 def store(lake) -> VectorStore:
-    store = VectorStore(lake, profile_named("use"))
+    store = VectorStore(lake, replace(profile_named("use"), dimensions=3, normalised=False))
     store.open()
     with lake.transaction("code") as cursor:
         for table in (

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mediatech_assets.embeddings.batches import EmbeddedBatch
 from mediatech_assets.embeddings.profiles import Profile, profile_named
 from mediatech_assets.embeddings.store import VectorStore
+from mediatech_assets.index.bm25 import encode_document
 from mediatech_assets.index.edge import EdgeEngine
-from mediatech_assets.index.engine import CollectionSpec, FieldType, Hit
+from mediatech_assets.index.engine import CollectionSpec, FieldType, Hit, Queries
 from mediatech_assets.index.points import Point
 from mediatech_assets.index.sync import IndexChanges, IndexSync
 from mediatech_assets.lake import Lake
@@ -21,6 +23,7 @@ from mediatech_assets_tests.tiny import (
     put_document,
     remove_document,
     rows,
+    section,
     split,
 )
 
@@ -54,7 +57,7 @@ def lake(tmp_path_factory) -> Iterator[Lake]:
 
 @pytest.fixture
 def store(lake) -> VectorStore:
-    store = VectorStore(lake, profile_named("use"))
+    store = VectorStore(lake, replace(profile_named("use"), dimensions=2))
     store.open()
     with lake.transaction("code") as cursor:
         for table in ("documents", "chunks", "chunk_state", "index_state"):
@@ -71,9 +74,9 @@ def store(lake) -> VectorStore:
 def embed(store: VectorStore) -> None:
     """Gives every text a vector."""
 
-    def same_vector(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+    def same_vector(texts: Iterable[tuple[str, str]]) -> Iterator[EmbeddedBatch[str]]:
         keys = [key for key, _ in texts]
-        yield keys, np.tile(ANY, (len(keys), 1))
+        yield EmbeddedBatch(keys, np.tile(ANY, (len(keys), 1)))
 
     store.fill("code", chunking().id, same_vector)
 
@@ -81,7 +84,9 @@ def embed(store: VectorStore) -> None:
 @pytest.fixture
 def sync(lake, store, tmp_path) -> IndexSync:
     engine = EdgeEngine(tmp_path / "index")
-    return IndexSync(lake, engine, "code", chunking().id, store.table, SPEC, title=lambda row: row["title"])
+    return IndexSync(
+        lake, engine, "code", "use", True, chunking().id, store.table, SPEC, title=lambda row: row["title"]
+    )
 
 
 def served(sync: IndexSync) -> dict[str, Hit]:
@@ -103,7 +108,7 @@ def assert_equal_to_the_chunks(sync: IndexSync) -> None:
 
 def test_only_differences_are_written(sync, store):
     first = sync.update()
-    assert first == IndexChanges(3, 0, 0, first.collection, rebuilt=True)
+    assert first == IndexChanges(3, 0, 0, first.collection, rebuilt=True, activated=True)
     assert_equal_to_the_chunks(sync)
 
     put_document(sync.lake, "code", "a", ["Texte a."], status="ABROGE")
@@ -226,11 +231,87 @@ def test_the_former_collection_answers_until_the_new_one_is_whole(sync, tmp_path
     assert_equal_to_the_chunks(replace(sync, spec=other))
 
 
-def test_collections_of_other_datasets_are_left_alone(sync):
-    sync.engine.create("code-annexe-12345678-1", SPEC)
-    sync.engine.create("autre-12345678-1", SPEC)
+def test_collections_of_other_datasets_and_profiles_are_left_alone(sync):
+    others = {"code-annexe--use-12345678-1", "autre--use-12345678-1", "code--use-m3-12345678-1"}
+    for name in others:
+        sync.engine.create(name, SPEC)
     sync.update()
-    assert {"code-annexe-12345678-1", "autre-12345678-1"} < set(sync.engine.collections())
+    assert others < set(sync.engine.collections())
+
+
+def spoil(sync: IndexSync) -> None:
+    """Someone else changes the collection: a point goes, a point comes, a point says something else."""
+    collection = sync.engine.collection_for("code")
+    sync.engine.delete(collection, ["a_1"])
+    stranger = Point(
+        "z_1", ANY, encode_document("intrus"), {"chunk_id": "z_1", "doc_id": "z", "text": "intrus"}
+    )
+    changed = Point(
+        "b_1", -ANY, encode_document("Texte b."), {"chunk_id": "b_1", "doc_id": "b", "text": "faux"}
+    )
+    sync.engine.upsert(collection, [stranger, changed])
+
+
+def test_a_collection_changed_by_someone_else_is_found_and_mended(sync):
+    sync.update()
+    assert sync.check() == []
+    assert sync.verify().is_equal
+    spoil(sync)
+    assert any("b_1" in difference for difference in sync.check())
+    report = sync.verify()
+    assert (report.missing, report.foreign) == (("a_1",), ("z_1",))
+    assert [point.chunk_id for point in report.changed] == ["b_1"]
+
+    changes = sync.repair(report)
+    assert (changes.upserted, changes.deleted, changes.rebuilt) == (2, 1, False)
+    assert sync.verify().is_equal
+    assert_equal_to_the_chunks(sync)
+
+
+def test_a_point_of_a_whole_document_follows_its_chunks(sync, store):
+    put_document(
+        sync.lake, "code", "e", [section("Un début.", article="1"), section("Une fin.", article="2")]
+    )
+    split(sync.lake, "code")
+    embed(store)
+    sync.update()
+
+    def found(question: str) -> list[str]:
+        hits = sync.engine.candidates("code", Queries(document=encode_document(question)), 10).document
+        return [hit.chunk_id for hit in hits]
+
+    assert found("fin") == ["e_1"]
+    put_document(
+        sync.lake, "code", "e", [section("Un début.", article="1"), section("Un terme.", article="2")]
+    )
+    split(sync.lake, "code")
+    embed(store)
+    assert sync.update().upserted == 2
+    assert found("fin") == []
+    assert found("terme") == ["e_1"]
+    assert sync.verify().is_equal
+
+
+def test_a_second_profile_is_built_beside_the_active_one(sync):
+    active = sync.update().collection
+    beside = replace(sync, profile="other", active=False).update()
+    assert (beside.upserted, beside.activated) == (3, False)
+    assert sync.engine.collection_for("code") == sync.engine.collection_for("code--use") == active
+    assert sync.engine.collection_for("code--other") == beside.collection
+
+    becoming_active = replace(sync, profile="other", active=True).update()
+    assert (becoming_active.upserted, becoming_active.rebuilt, becoming_active.activated) == (0, False, True)
+    assert sync.engine.collection_for("code") == beside.collection
+    assert sync.engine.collections() == sorted([active, beside.collection])
+    assert_equal_to_the_chunks(replace(sync, profile="other"))
+
+
+def test_a_former_profile_that_still_serves_keeps_the_alias_when_it_is_rebuilt(sync):
+    sync.update()
+    changed = replace(sync, active=False, spec=replace(SPEC, fields={"category": FieldType.KEYWORD}))
+    after = changed.update()
+    assert after.rebuilt
+    assert sync.engine.collection_for("code") == after.collection
 
 
 def test_a_dataset_without_chunks_has_an_empty_collection(sync):

@@ -8,7 +8,7 @@ from mediatech_assets.layers import BUILT_LAYERS, Layer, asset_key, layer_before
 
 def test_the_layers_follow_each_other():
     names = [layer.value for layer in Layer]
-    assert names == ["upstream", "raw", "documents", "chunks", "embeddings", "index", "release"]
+    assert names == ["upstream", "raw", "documents", "chunks", "embeddings", "index", "evaluation", "release"]
     assert [layer_before(layer).value for layer in BUILT_LAYERS] == names[:-1]
     assert asset_key("legi", Layer.CHUNKS) == ("legi", "chunks")
     with pytest.raises(ValueError, match="first"):
@@ -23,7 +23,7 @@ def test_the_layers_follow_each_other():
         ("index..index", "index"),
         (" release , raw ", "raw release"),
         ("raw..documents,documents..chunks,", "raw documents chunks"),
-        ("raw..release", "raw documents chunks embeddings index release"),
+        ("raw..release", "raw documents chunks embeddings index evaluation release"),
     ],
 )
 def test_what_people_write_for_layers(text, expected):
