@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import duckdb
@@ -23,7 +24,7 @@ from mediatech_assets.schemas import CHUNKS
 from mediatech_assets.workers import map_shards
 
 #: Changes whenever `chunk_text` would be written otherwise from the same text and headings.
-TEMPLATE_VERSION = "1"
+TEMPLATE_VERSION = "2"
 
 #: Seed of the published `chunk_xxh64` column.
 _XXH64_SEED = 2025
@@ -117,32 +118,109 @@ def document_chunks(
     """Rows of one document: its `text` values, joined in order, are its sections joined by the separator."""
     doc_id, chunking_id = document["doc_id"], chunking.id
     metadata = {name: document[name] for name in chunking.hashed_columns if name in document}
-    lines = chunking.heading(document)  # type: ignore[arg-type]
-    index = 0
-    for section, text in _section_texts(document["sections"] or []):  # type: ignore[arg-type]
-        head = fitting_heading([*lines, " > ".join(section["context"])], chunking.size, count_tokens)
-        budget = max(1, chunking.size - count_tokens(head))
-        for piece in split_text(text, budget, count_tokens):
-            index += 1
-            chunk_text = f"{head}\n\n{piece.strip()}" if head else piece.strip()
-            row = {
-                "chunk_id": f"{doc_id}_{index}",
-                "doc_id": doc_id,
-                "chunk_index": index,
-                "context": section["context"],
-                "kind": section["kind"],
-                "attributes": section["attributes"],
-                "text": piece,
-                "chunk_text": chunk_text,
-                "chunk_xxh64": xxhash.xxh64_hexdigest(chunk_text.encode(), seed=_XXH64_SEED),
-                "text_key": text_key(chunk_text, chunking.passage_prefix),
-            }
-            yield {
-                **row,
-                "chunking_id": chunking_id,
-                "tokens": count_tokens(chunk_text),
-                "row_hash": _row_hash(row, metadata),
-            }
+    frame = _Frame(chunking.heading(document), chunking.size, count_tokens)  # type: ignore[arg-type]
+    sections = _section_texts(document["sections"] or [])  # type: ignore[arg-type]
+    for index, parts in enumerate(_packed(sections, frame), start=1):
+        chunk_text = frame.chunk_text(parts)
+        row = {
+            "chunk_id": f"{doc_id}_{index}",
+            "doc_id": doc_id,
+            "chunk_index": index,
+            "context": _common_context(parts),
+            "kind": ", ".join(dict.fromkeys(part.section["kind"] for part in parts)),
+            "attributes": parts[0].section["attributes"],
+            "text": "".join(part.text for part in parts),
+            "chunk_text": chunk_text,
+            "chunk_xxh64": xxhash.xxh64_hexdigest(chunk_text.encode(), seed=_XXH64_SEED),
+            "text_key": text_key(chunk_text, chunking.passage_prefix),
+        }
+        yield {
+            **row,
+            "chunking_id": chunking_id,
+            "tokens": count_tokens(chunk_text),
+            "row_hash": _row_hash(row, metadata),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A section, or a piece of one, in a chunk.
+
+    Args:
+        section: The section.
+        text: Its text, or a piece of it, with the white space that follows.
+    """
+
+    section: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is put around the texts of one document.
+
+    Args:
+        lines: Headings of the document.
+        size: Tokens of a chunk, headings included.
+        count_tokens: Tokens of a text.
+    """
+
+    lines: Sequence[str]
+    size: int
+    count_tokens: CountTokens
+
+    def chunk_text(self, parts: Sequence[_Part]) -> str:
+        """Headings that hold for all parts, then each part below the headings that are its own."""
+        common = _common_context(parts)
+        head = self._head(common)
+        blocks: list[str] = [head]
+        above: list[str] = []
+        for part in parts:
+            own = part.section["context"][len(common) :]
+            lines = [" > ".join(own) if own != above else "", part.text.strip()]
+            blocks.append("\n".join(filter(None, lines)))
+            above = own
+        return SECTION_SEPARATOR.join(filter(None, blocks))
+
+    def holds(self, parts: Sequence[_Part]) -> bool:
+        """Whether the parts can be one chunk: short enough, and with the same published facts."""
+        if any(part.section["attributes"] != parts[0].section["attributes"] for part in parts):
+            return False
+        return self.count_tokens(self.chunk_text(parts)) <= self.size
+
+    def room(self, section: Mapping[str, Any]) -> int:
+        """Tokens left for the text of a section that has a chunk of its own."""
+        return max(1, self.size - self.count_tokens(self._head(section["context"])))
+
+    def _head(self, context: Sequence[str]) -> str:
+        return fitting_heading([*self.lines, " > ".join(context)], self.size, self.count_tokens)
+
+
+def _packed(sections: Iterator[tuple[Mapping[str, Any], str]], frame: _Frame) -> Iterator[list[_Part]]:
+    """The parts of each chunk: consecutive sections share one as long as they fit, longer ones are cut.
+
+    Sheets have many sections of a line or two: alone they say too little to be found, and each costs a vector.
+    """
+    parts: list[_Part] = []
+    for section, text in sections:
+        part = _Part(section, text)
+        if parts and frame.holds([*parts, part]):
+            parts.append(part)
+            continue
+        if parts:
+            yield parts
+        *whole, last = split_text(text, frame.room(section), frame.count_tokens) or [""]
+        yield from ([_Part(section, piece)] for piece in whole)
+        parts = [_Part(section, last)] if last else []
+    if parts:
+        yield parts
+
+
+def _common_context(parts: Sequence[_Part]) -> list[str]:
+    """The headings that stand above all parts."""
+    contexts = [part.section["context"] for part in parts]
+    common = takewhile(lambda level: len(set(level)) == 1, zip(*contexts, strict=False))
+    return [level[0] for level in common]
 
 
 def fitting_heading(lines: Sequence[str], size: int, count_tokens: CountTokens) -> str:
