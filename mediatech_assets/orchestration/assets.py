@@ -14,7 +14,7 @@ import pyarrow as pa
 from mediatech_assets.datasets.base import Dataset
 from mediatech_assets.errors import MediatechError, unusable_file
 from mediatech_assets.layers import BUILT_LAYERS, Layer, asset_key, layer_before
-from mediatech_assets.orchestration.platform import LayerReport
+from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets.orchestration.resources import PlatformResource
 from mediatech_assets.schemas import description_of
 
@@ -26,6 +26,7 @@ _DESCRIPTIONS = {
     Layer.CHUNKS: "The text to embed: pieces of bounded length with their headings, nothing lost, no overlap.",
     Layer.EMBEDDINGS: "A vector for each different text, computed once for the active profile.",
     Layer.INDEX: "Points to search: dense and French BM25 vectors, equal to the table of chunks.",
+    Layer.EVALUATION: "Whether the index finds the right documents: questions with known answers, by mode, over time.",
     Layer.RELEASE: "Immutable snapshot in the published form: Parquet, card and manifest.",
 }
 
@@ -35,6 +36,7 @@ _KINDS = {
     Layer.CHUNKS: {"ducklake", "duckdb"},
     Layer.EMBEDDINGS: {"ducklake", "python"},
     Layer.INDEX: {"qdrant"},
+    Layer.EVALUATION: {"qdrant", "python"},
     Layer.RELEASE: {"parquet"},
 }
 
@@ -47,8 +49,15 @@ _CHECKS = {
         "up_to_date": "Every published file is applied: no archive stopped the fold.",
         "nothing_refused": "No input had to go to quarantine.",
     },
-    Layer.INDEX: {"complete": "Every chunk has a point."},
+    Layer.INDEX: {"complete": "Every chunk has a point, and a sample of points equals the chunks."},
+    Layer.EVALUATION: {
+        "finds_the_right_documents": "Hybrid search reaches the dataset's floor and is as good as at the last "
+        "release."
+    },
 }
+
+#: Checks whose failure keeps the layers after them from being made.
+_BLOCKING = frozenset({"finds_the_right_documents"})
 
 
 def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition | dg.AssetSpec]:
@@ -71,7 +80,8 @@ def _layer_asset(dataset: Dataset, layer: Layer) -> dg.AssetsDefinition:
     key = dg.AssetKey(asset_key(dataset.name, layer))
     deps = [dg.AssetKey(asset_key(dataset.name, layer_before(layer)))]
     checks = [
-        dg.AssetCheckSpec(name, asset=key, description=text) for name, text in _CHECKS.get(layer, {}).items()
+        dg.AssetCheckSpec(name, asset=key, description=text, blocking=name in _BLOCKING)
+        for name, text in _CHECKS.get(layer, {}).items()
     ]
 
     @dg.asset(
@@ -130,6 +140,8 @@ def _metadata(report: LayerReport, sample: Sequence[dict[str, str]]) -> dict[str
         metadata[name] = _metadata_value(name, value)
     if report.columns is not None:
         metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(_table_schema(report.columns))
+    for name, text in report.shown.items():
+        metadata[name] = dg.MetadataValue.md(text)
     if sample:
         metadata["sample"] = dg.MetadataValue.md(_markdown_table(sample))
     if report.problems:
@@ -158,6 +170,7 @@ def _check_results(report: LayerReport) -> list[dg.AssetCheckResult]:
             {"refused now": report.refused, "in quarantine": quarantined},
         ),
         "complete": (not report.problems, problems),
+        "finds_the_right_documents": (report.verdict[0], {"verdict": report.verdict[1]}),
     }
     return [
         dg.AssetCheckResult(

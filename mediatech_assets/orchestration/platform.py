@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from functools import cache, cached_property, partial
 from typing import Any
@@ -27,11 +27,21 @@ from mediatech_assets.embeddings.store import VectorStore
 from mediatech_assets.embeddings.tokens import TokenCounter
 from mediatech_assets.embeddings.work import embed_texts, query_embedder
 from mediatech_assets.errors import ConfigurationError
-from mediatech_assets.index.engine import CollectionSpec, Engine, FieldType, Filter, as_of, open_engine
-from mediatech_assets.index.search import SearchAnswer, search
-from mediatech_assets.index.sync import IndexSync
+from mediatech_assets.index.engine import (
+    CollectionSpec,
+    Engine,
+    EngineOptions,
+    FieldType,
+    Filter,
+    as_of,
+    open_engine,
+)
+from mediatech_assets.index.search import EmbedQuery, SearchAnswer, search
+from mediatech_assets.index.sync import IndexSync, profile_alias
 from mediatech_assets.lake import Lake, exclusive, number, quoted
 from mediatech_assets.layers import Layer
+from mediatech_assets.orchestration.evaluation import evaluation_report
+from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets.raw.archives import read_members
 from mediatech_assets.raw.landing import LandingZone
 from mediatech_assets.records import ArchiveMember, PublishedFile, RawFile, upstream_version
@@ -61,47 +71,18 @@ _LOG = logging.getLogger(__name__)
 _REDIRECT_HOSTS = {"github.com": ("raw.githubusercontent.com",)}
 
 
-@dataclass(frozen=True, slots=True)
-class LayerReport:
-    """What materialising one layer of one dataset did.
-
-    Args:
-        layer: The layer.
-        rows: Rows that the layer holds now.
-        added: Rows that were not there before.
-        changed: Rows that are others than before.
-        removed: Rows that went away.
-        seconds: Wall time.
-        bytes: Bytes fetched or written, where that means something.
-        facts: Further facts worth showing, by name.
-        problems: Inputs that could not be used, each naming its file and the remedy.
-        refused: Inputs sent to quarantine by this run.
-        columns: Schema of the rows.
-    """
-
-    layer: Layer
-    rows: int
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    seconds: float = 0.0
-    bytes: int = 0
-    facts: Mapping[str, str | int | float] = field(default_factory=dict)
-    problems: Sequence[str] = ()
-    refused: int = 0
-    columns: pa.Schema | None = None
-
-
 class Platform:
-    """One installation: its settings, its lake, its active profile.
+    """One installation: its settings, its lake, the profile it works with.
 
     Args:
-        settings: The settings.
+        settings: The settings; they name the active profile.
         read_only: Only look: the lake is attached for reading.
+        profile: Another profile to work with than the active one, to build it beside; empty: the active one.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(self, settings: Settings, *, read_only: bool = False, profile: str = "") -> None:
         self.settings = settings
+        self._profile_name = profile or settings.profile
         self.lake = Lake(
             settings.lake_folder,
             settings.locks_folder,
@@ -124,13 +105,25 @@ class Platform:
 
     @cached_property
     def profile(self) -> Profile:
-        """The active embedding profile."""
-        return profile_named(self.settings.profile, self.settings)
+        """The embedding profile to work with."""
+        return profile_named(self._profile_name, self.settings)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the profile to work with is the active one."""
+        return self._profile_name == self.settings.profile
 
     @cached_property
     def engine(self) -> Engine:
         """The vector engine."""
-        return open_engine(self.settings.index_engine, self.settings.index_folder)
+        settings = self.settings
+        options = EngineOptions(
+            url=settings.index_url,
+            key=settings.index_key.get_secret_value(),
+            quantization=settings.index_quantization,
+            on_disk=settings.index_on_disk,
+        )
+        return open_engine(settings.index_engine, settings.index_folder, options=options)
 
     @property
     def backend_options(self) -> BackendOptions:
@@ -196,7 +189,7 @@ class Platform:
 
     @property
     def store(self) -> VectorStore:
-        """The vectors of the active profile."""
+        """The vectors of the profile."""
         return VectorStore(self.lake, self.profile)
 
     def published(self, dataset: Dataset) -> list[PublishedFile]:
@@ -239,7 +232,7 @@ class Platform:
         return Parser(parse, dataset.merge, version, dataset.metadata_schema)
 
     def chunking(self, dataset: Dataset) -> Chunking:
-        """How the dataset's documents are split for the active profile."""
+        """How the dataset's documents are split for the profile."""
         published = {*dataset.published_columns, *dataset.filters, *dataset.release_table_columns}
         own = [name for name in dataset.metadata_schema.names if name in published]
         return Chunking(
@@ -252,11 +245,13 @@ class Platform:
         )
 
     def index(self, dataset: Dataset) -> IndexSync:
-        """The dataset's collection of the active profile."""
+        """The dataset's collection of the profile."""
         return IndexSync(
             lake=self.lake,
             engine=self.engine,
             dataset=dataset.name,
+            profile=self.profile.name,
+            active=self.is_active,
             chunking_id=self.chunking(dataset).id,
             vectors=self.store.table,
             spec=CollectionSpec(
@@ -268,7 +263,13 @@ class Platform:
         )
 
     def search(
-        self, question: str, datasets: Sequence[str], mode: str, limit: int, day: date | None = None
+        self,
+        question: str,
+        datasets: Sequence[str],
+        mode: str,
+        limit: int,
+        day: date | None = None,
+        embed_query: EmbedQuery | None = None,
     ) -> SearchAnswer:
         """Answers a question from the indexes; see `index.search.search`.
 
@@ -276,13 +277,14 @@ class Platform:
             question: In French.
             datasets: Names; all that have an index when empty.
             mode: `hybrid`, `dense` or `sparse`.
-            limit: Results at most.
+            limit: Documents at most.
             day: Only versions of the law in force on that day, in datasets whose documents have such dates.
+            embed_query: What embeds the question; by default the profile's model.
         """
         known = all_datasets()
         chosen = [dataset_named(name) for name in datasets] or list(known.values())
         if not datasets:
-            indexed = [dataset for dataset in chosen if self.engine.collection_for(dataset.name)]
+            indexed = [dataset for dataset in chosen if self.engine.collection_for(self._alias(dataset))]
             chosen = indexed or chosen
         filters: dict[str, Sequence[Filter]] = {}
         if day is not None:
@@ -294,8 +296,13 @@ class Platform:
                 )
             chosen = dated
             filters = {dataset.name: as_of(day) for dataset in dated}
-        names = [dataset.name for dataset in chosen]
-        return search(self.engine, question, names, self.embed_query, mode, limit, filters)
+        aliases = {dataset.name: self._alias(dataset) for dataset in chosen}
+        embed = embed_query or self.embed_query
+        return search(self.engine, question, list(aliases), embed, mode, limit, filters, aliases)
+
+    def _alias(self, dataset: Dataset) -> str:
+        """The alias of the dataset's collection of the profile: its vectors and the question's are the same model's."""
+        return profile_alias(dataset.name, self.profile.name)
 
     def _work_of(self, layer: Layer) -> Callable[[Dataset], LayerReport]:
         return {
@@ -304,6 +311,7 @@ class Platform:
             Layer.CHUNKS: self._chunks,
             Layer.EMBEDDINGS: self._embeddings,
             Layer.INDEX: self._index,
+            Layer.EVALUATION: partial(evaluation_report, self),
             Layer.RELEASE: self._release,
         }[layer]
 
@@ -366,7 +374,7 @@ class Platform:
     def _embeddings(self, dataset: Dataset) -> LayerReport:
         chunking = self.chunking(dataset)
         started = time.monotonic()
-        added = self.store.fill(
+        filled = self.store.fill(
             dataset.name,
             chunking.id,
             partial(embed_texts, self.profile, workers=self.workers, options=self.backend_options),
@@ -375,12 +383,15 @@ class Platform:
         return LayerReport(
             Layer.EMBEDDINGS,
             rows=self.store.count(dataset.name, chunking.id),
-            added=added,
+            added=filled.embedded,
             facts={
                 "profile": self.profile.name,
-                "model": f"{self.profile.model_id} ({self.profile.revision})",
-                "texts a second": round(added / seconds, 1) if added else 0.0,
+                "model": f"{self.profile.model_id} ({self.profile.revision or 'no revision'})",
+                "texts a second": round(filled.embedded / seconds, 1) if filled.embedded else 0.0,
+                "reused": filled.reused,
+                "quarantine": filled.refused,
             },
+            refused=filled.refused,
             columns=VECTORS,
         )
 
@@ -388,20 +399,39 @@ class Platform:
         index = self.index(dataset)
         changes = index.update()
         problems = (
-            [f"{changes.without_vector:,} chunks have no vector yet: run the embeddings layer"]
+            [
+                f"{changes.without_vector:,} chunks have no vector and cannot be found by meaning: run the "
+                f"embeddings layer; texts that the model refused are in {dataset.name}.quarantine"
+            ]
             if changes.without_vector
             else []
         )
+        if changes.upserted or changes.deleted or changes.rebuilt:
+            problems += [
+                f"the index differs from the chunks: {difference}; run `mediatech verify --datasets {dataset.name} "
+                "--repair`"
+                for difference in index.check()
+            ]
         return LayerReport(
             Layer.INDEX,
             rows=index.count(),
             added=changes.upserted,
             removed=changes.deleted,
-            facts={"collection": changes.collection, "rebuilt": str(changes.rebuilt).lower()},
+            facts={
+                "profile": self.profile.name,
+                "collection": changes.collection,
+                "rebuilt": str(changes.rebuilt).lower(),
+                "activated": str(changes.activated).lower(),
+            },
             problems=problems,
         )
 
     def _release(self, dataset: Dataset) -> LayerReport:
+        if not self.is_active:
+            raise ConfigurationError(
+                f"a release is made of the active profile ({self.settings.profile}), not of {self.profile.name}",
+                f"set MEDIATECH_PROFILE={self.profile.name}, then run `mediatech update`",
+            )
         release = build_release(self.lake, self._release_spec(dataset))
         review = release.folder / REVIEW
         if not review.is_file():

@@ -15,11 +15,15 @@ from mediatech_assets.settings import load_settings
 
 
 class PlatformResource(dg.ConfigurableResource):
-    """Gives assets the platform; fields that are not set take the environment's or the default setting."""
+    """Gives assets the platform; fields that are not set take the environment's or the default setting.
+
+    `build_profile` is a profile to build beside the active one, which is `profile`.
+    """
 
     home: str | None = None
     upstream_base: str | None = None
     profile: str | None = None
+    build_profile: str = ""
 
     _platform: Platform | None = PrivateAttr(default=None)
 
@@ -35,7 +39,8 @@ class PlatformResource(dg.ConfigurableResource):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
         """Reads the settings; the lake is opened by the first asset that needs it."""
         self._platform = Platform(
-            load_settings(home=self.home, upstream_base=self.upstream_base, profile=self.profile)
+            load_settings(home=self.home, upstream_base=self.upstream_base, profile=self.profile),
+            profile=self.build_profile,
         )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002

@@ -17,7 +17,7 @@ PACKAGE = "mediatech_assets"
 ROOT = Path(__file__).resolve().parents[2]
 
 BASE = frozenset({"errors", "layers", "records", "schemas", "settings", "lake", "progress", "workers"})
-STAGES = frozenset({"sources", "raw", "documents", "chunks", "embeddings", "index", "release"})
+STAGES = frozenset({"sources", "raw", "documents", "chunks", "embeddings", "index", "evaluation", "release"})
 
 #: What each part (a module or package right below PACKAGE) may import besides itself and ANYWHERE.
 ALLOWED: dict[str, frozenset[str]] = {

@@ -14,7 +14,7 @@ from mediatech_assets.datasets.base import DilaFund
 from mediatech_assets.datasets.registry import dataset_named
 from mediatech_assets.documents.model import SECTION_SEPARATOR, strip_marks
 from mediatech_assets.layers import Layer
-from mediatech_assets.orchestration.platform import LayerReport
+from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets_tests.conftest import MirrorServer
 from mediatech_assets_tests.pipeline.installation import DATASETS, TEXT_LAYERS, Holdings, Installation
 from mediatech_assets_tests.pipeline.mortal import before_each_statement

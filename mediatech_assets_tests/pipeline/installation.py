@@ -26,7 +26,8 @@ from mediatech_assets.definitions import build_defs
 from mediatech_assets.index.search import SearchAnswer
 from mediatech_assets.layers import BUILT_LAYERS, Layer
 from mediatech_assets.orchestration.instance import dagster_instance
-from mediatech_assets.orchestration.platform import LayerReport, Platform
+from mediatech_assets.orchestration.platform import Platform
+from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets.orchestration.resources import PlatformResource
 from mediatech_assets.orchestration.update import DatasetUpdate, update_dataset
 from mediatech_assets.settings import Settings, load_settings

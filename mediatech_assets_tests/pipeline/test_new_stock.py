@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mediatech_assets.layers import BUILT_LAYERS, Layer
-from mediatech_assets.orchestration.platform import LayerReport
+from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets_tests.pipeline.fund_folder import newest_files, publish, stock
 from mediatech_assets_tests.pipeline.history import plain_text
 from mediatech_assets_tests.pipeline.installation import Holdings, Installation

@@ -1,0 +1,208 @@
+"""Upkeep of an installation: vectors out and in, and the removal of what nothing needs any more.
+
+What belongs here: which locks are held, what counts as needed, and what is reported. What does not: how vectors are
+written, collected or compacted (the stage packages and the lake do that).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from mediatech_assets.chunks.build import text_key
+from mediatech_assets.datasets.base import Dataset
+from mediatech_assets.datasets.registry import all_datasets, dataset_named
+from mediatech_assets.embeddings.collect import collect, stores
+from mediatech_assets.embeddings.exchange import Exported, Imported, export_vectors, import_vectors
+from mediatech_assets.embeddings.profiles import profile_names
+from mediatech_assets.embeddings.store import CATALOG, VectorStore
+from mediatech_assets.errors import ConfigurationError
+from mediatech_assets.index.sync import drop_collections, owner_of
+from mediatech_assets.index.verify import VerifyReport
+from mediatech_assets.lake import exclusive, number, quoted
+from mediatech_assets.lake.maintenance import Compaction, compact
+from mediatech_assets.orchestration.platform import Platform
+
+#: Vectors younger than this stay even when no chunk has their text: they may have been imported for one to come.
+_MINIMUM_AGE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a pruning removed, or would remove.
+
+    Args:
+        collections: Collections of the engine.
+        chunks: Chunks of other chunkings than those of the kept profiles, by dataset.
+        vectors: Vectors that nothing names, by store.
+        compactions: What the upkeep of each catalog did; empty for a dry run.
+    """
+
+    collections: list[str] = field(default_factory=list)
+    chunks: dict[str, int] = field(default_factory=dict)
+    vectors: dict[str, int] = field(default_factory=dict)
+    compactions: dict[str, Compaction] = field(default_factory=dict)
+
+
+def export_store(platform: Platform, target: Path, datasets: Sequence[str]) -> Exported:
+    """Writes the vectors of the platform's profile to a folder; all, or those of some datasets' chunks."""
+    chunkings = {name: platform.chunking(dataset_named(name)).id for name in datasets}
+    return export_vectors(platform.store, target, chunkings or None)
+
+
+def import_store(platform: Platform, source: Path, *, trust: bool) -> Imported:
+    """Adds the vectors of a folder, or of a published release, to the platform's profile."""
+    return import_vectors(platform.store, source, text_key, trust=trust)
+
+
+def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> VerifyReport:
+    """Compares a dataset's collection with its chunks: every id, and a sample of whole points.
+
+    Args:
+        platform: The platform; the collection is that of its profile.
+        dataset: The dataset.
+        mend: Write and remove what differs, then compare again.
+
+    Raises:
+        IndexUnavailableError: there is no collection.
+    """
+    settings = platform.settings
+    with exclusive(settings.locks_folder, f"dataset-{dataset.name}", "verifying", settings.lock_timeout):
+        platform.open(dataset)
+        index = platform.index(dataset)
+        report = index.verify()
+        if mend and not report.is_equal:
+            index.repair(report)
+            report = index.verify()
+    return report
+
+
+def prune(platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = False) -> Pruned:
+    """Removes what only profiles that are neither active nor kept need, and vectors that nothing names.
+
+    Raw files, documents, tombstones, quarantine, releases and the history of evaluations are not touched.
+
+    Args:
+        platform: The platform; its profile is kept.
+        keep_profiles: Names of further profiles to keep.
+        dry_run: Only say what would be removed; vectors that only removed chunks name are not counted then.
+
+    Raises:
+        ConfigurationError: an unknown profile.
+        BusyError: a dataset is being worked on.
+    """
+    kept = {platform.settings.profile, platform.profile.name, *keep_profiles}
+    unknown = sorted(kept - set(profile_names()))
+    if unknown:
+        raise ConfigurationError(
+            f"unknown profiles to keep: {', '.join(unknown)}", f"choose among {', '.join(profile_names())}"
+        )
+    datasets = [dataset for name, dataset in all_datasets().items() if platform.lake.exists(name)]
+    pruned = Pruned()
+    with _all_locked(platform, datasets):
+        for dataset in datasets:
+            platform.open(dataset)
+            _prune_index(platform, dataset, kept, pruned, dry_run=dry_run)
+            _prune_chunks(platform, dataset, kept, pruned, dry_run=dry_run)
+        if datasets and not dry_run:
+            _collect_vectors(platform, datasets, pruned)
+            for dataset in datasets:
+                named = _release_snapshots(platform, dataset)
+                pruned.compactions[dataset.name] = compact(platform.lake, dataset.name, named)
+            pruned.compactions[CATALOG] = compact(platform.lake, CATALOG, dated_tables=())
+    return pruned
+
+
+@contextmanager
+def _all_locked(platform: Platform, datasets: Sequence[Dataset]) -> Iterator[None]:
+    """Nobody works on any dataset meanwhile: a run that embeds counts on vectors that it does not name yet."""
+    settings = platform.settings
+    with ExitStack() as locks:
+        for dataset in sorted(datasets, key=lambda dataset: dataset.name):
+            name = f"dataset-{dataset.name}"
+            locks.enter_context(exclusive(settings.locks_folder, name, "pruning", settings.lock_timeout))
+        yield
+
+
+def _prune_index(
+    platform: Platform, dataset: Dataset, kept: set[str], pruned: Pruned, *, dry_run: bool
+) -> None:
+    """Collections of profiles that are not kept, but never the one that the dataset's own alias points to."""
+    served = platform.engine.collection_for(dataset.name)
+    unneeded = [
+        name
+        for name in platform.engine.collections()
+        if owner_of(name)[0] == dataset.name and owner_of(name)[1] not in kept and name != served
+    ]
+    pruned.collections.extend(unneeded)
+    if not dry_run:
+        drop_collections(platform.lake, platform.engine, dataset.name, unneeded)
+        _forget_vanished(platform, dataset)
+
+
+def _forget_vanished(platform: Platform, dataset: Dataset) -> None:
+    """Removes what was recorded of collections that are gone from the engine."""
+    with platform.lake.transaction(dataset.name) as cursor:
+        cursor.execute(
+            f"DELETE FROM {quoted(dataset.name)}.index_state WHERE NOT list_contains(?, collection)",
+            [platform.engine.collections()],
+        )
+
+
+def _prune_chunks(
+    platform: Platform, dataset: Dataset, kept: set[str], pruned: Pruned, *, dry_run: bool
+) -> None:
+    chunkings = [Platform(platform.settings, profile=name).chunking(dataset).id for name in sorted(kept)]
+    catalog = quoted(dataset.name)
+    with platform.lake.transaction(dataset.name) as cursor:
+        unneeded = number(
+            cursor,
+            f"SELECT count(*) FROM {catalog}.chunks WHERE NOT list_contains(?, chunking_id)",
+            [chunkings],
+        )
+        if unneeded:
+            pruned.chunks[dataset.name] = unneeded
+        if not dry_run:
+            for table in ("chunks", "chunk_state"):
+                cursor.execute(
+                    f"DELETE FROM {catalog}.{table} WHERE NOT list_contains(?, chunking_id)", [chunkings]
+                )
+
+
+def _collect_vectors(platform: Platform, datasets: Sequence[Dataset], pruned: Pruned) -> None:
+    releases = [folder for dataset in datasets for folder in _release_folders(platform, dataset)]
+    known = stores(platform.lake)
+    for name in profile_names():
+        try:
+            profile = Platform(platform.settings, profile=name).profile
+        except ConfigurationError:
+            continue  # the service's profile, which is not described here
+        if profile.store not in known:
+            continue
+        collected = collect(VectorStore(platform.lake, profile), releases, text_key, minimum_age=_MINIMUM_AGE)
+        if collected.removed:
+            pruned.vectors[profile.store] = collected.removed
+
+
+def _release_folders(platform: Platform, dataset: Dataset) -> list[Path]:
+    rows = (
+        platform.lake.cursor()
+        .execute(f"SELECT DISTINCT path FROM {quoted(dataset.name)}.releases")
+        .fetchall()
+    )
+    folders = [platform.settings.releases_folder / path for (path,) in rows]
+    # A release whose folder was removed is no longer kept.
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _release_snapshots(platform: Platform, dataset: Dataset) -> list[int]:
+    """Lake snapshots that the kept releases were read from."""
+    rows = (
+        platform.lake.cursor()
+        .execute(
+            f"SELECT path, snapshot_id FROM {quoted(dataset.name)}.releases WHERE snapshot_id IS NOT NULL"
+        )
+        .fetchall()
+    )
+    return [snapshot for path, snapshot in rows if (platform.settings.releases_folder / path).is_dir()]
