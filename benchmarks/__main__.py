@@ -6,7 +6,13 @@ What belongs here: the order. Each module can be run alone, and has `--help`.
 import subprocess
 import sys
 
-MODULES = ("benchmarks.pipeline", "benchmarks.layers", "benchmarks.embedding", "benchmarks.index")
+MODULES = (
+    "benchmarks.pipeline",
+    "benchmarks.layers",
+    "benchmarks.embedding",
+    "benchmarks.index",
+    "benchmarks.retrieval",
+)
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def _metadata(report: LayerReport, sample: Sequence[dict[str, str]]) -> dict[str
 
 
 def _metadata_value(name: str, value: str | int | float) -> dg.MetadataValue:
-    if name in {"path", "review"}:
+    if name in {"path", "plot", "review"}:
         return dg.MetadataValue.path(str(value))
     if isinstance(value, int):
         return dg.MetadataValue.int(value)

@@ -6,11 +6,11 @@ figures and the rule (`evaluation/`), and searching (`index/`).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,12 +65,11 @@ def evaluation_report(platform: Platform, dataset: Dataset) -> LayerReport:
         shown["summary"] = summary_markdown(evaluation, verdict, titles)
     else:
         verdict = judge(history[-1], floor, _at_last_release(platform, dataset, history[:-1]))
-    shown["history"] = _plot(platform, dataset, history)
     return LayerReport(
         Layer.EVALUATION,
         rows=len(history),
         added=int(new),
-        facts=_facts(platform, history[-1]),
+        facts={**_facts(platform, history[-1]), "plot": str(_plot(platform, dataset, history))},
         columns=RETRIEVAL_RUNS,
         shown=shown,
         verdict=(verdict.passed, "; ".join(verdict.reasons)),
@@ -178,15 +177,13 @@ def _titles(platform: Platform, dataset: Dataset, doc_ids: Sequence[str]) -> dic
     return {row["doc_id"]: platform.index(dataset).title(row) for row in rows}
 
 
-def _plot(platform: Platform, dataset: Dataset, history: Sequence[Run]) -> str:
-    """The history as a picture inside Markdown; it is kept as a file too."""
+def _plot(platform: Platform, dataset: Dataset, history: Sequence[Run]) -> Path:
+    """Draws the history; the picture is too large for metadata, so its path is given."""
     # matplotlib writes a list of fonts into its cache: nothing is written outside of home.
     os.environ.setdefault("MPLCONFIGDIR", str(platform.settings.home / "cache" / "matplotlib"))
     from mediatech_assets.evaluation.plot import history_svg
 
-    drawn = history_svg(history)
     target = platform.settings.evaluation_folder / f"{dataset.name}-{platform.profile.name}.svg"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(drawn, encoding="utf-8")
-    encoded = base64.b64encode(drawn.encode()).decode()
-    return f"![recall@10 over runs](data:image/svg+xml;base64,{encoded})\n\n`{target}`"
+    target.write_text(history_svg(history), encoding="utf-8")
+    return target
