@@ -1,5 +1,6 @@
 """Ranking and search: documents, their passages, and what an answer says when a side or a dataset is missing."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mediatech_assets.index
 from mediatech_assets.errors import ConfigurationError, EmbeddingError, IndexUnavailableError
 from mediatech_assets.index.bm25 import encode_document
 from mediatech_assets.index.engine import (
@@ -148,6 +150,20 @@ def test_the_passage_of_a_document_is_the_chunk_that_both_sides_prefer():
     }
     passages = best_passages(found)
     assert {key: hit.chunk_id for key, hit in passages.items()} == {("d", "a"): "a_2", ("d", "b"): "b_1"}
+
+
+def test_the_signature_that_other_programs_call():
+    assert mediatech_assets.index.search is search
+    assert list(inspect.signature(search).parameters) == [
+        "engine",
+        "question",
+        "datasets",
+        "embed_query",
+        "mode",
+        "limit",
+        "filters",
+        "aliases",
+    ]
 
 
 def test_hybrid_search_over_two_datasets(engine):
