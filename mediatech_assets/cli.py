@@ -325,7 +325,9 @@ def skip_archive(
 
 vectors = typer.Typer(
     help="Carry vectors from one lake to another, so that no text is embedded twice.",
-    epilog=_examples("mediatech vectors export /mnt/exchange/use", "mediatech vectors import /mnt/exchange/use"),
+    epilog=_examples(
+        "mediatech vectors export /mnt/exchange/use", "mediatech vectors import /mnt/exchange/use"
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -7,7 +7,7 @@ and committing the work. What does not: where a text may be cut (`splitter.py`) 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -24,13 +24,18 @@ from mediatech_assets.schemas import CHUNKS
 from mediatech_assets.workers import map_shards
 
 #: Changes whenever `chunk_text` would be written otherwise from the same text and headings.
-TEMPLATE_VERSION = "2"
+TEMPLATE_VERSION = "3"
 
 #: Seed of the published `chunk_xxh64` column.
 _XXH64_SEED = 2025
 
 #: At most this part of a chunk is headings, so that the text always has the larger one.
 _HEADING_SHARE = 0.4
+
+#: A chunk with less room left than this part of it is full: a section is not cut for a scrap.
+_SMALLEST_FILLING = 0.25
+#: Characters of a text for each token of room, within which the end of its first piece is looked for.
+_CHARACTERS_LOOKED_AT = 64
 
 _DOCUMENTS_PER_SHARD = 250
 _DOCUMENTS_PER_COMMIT = 10_000
@@ -188,6 +193,16 @@ class _Frame:
             return False
         return self.count_tokens(self.chunk_text(parts)) <= self.size
 
+    def beginning(self, parts: Sequence[_Part], part: _Part) -> str:
+        """The beginning of a part that fills the chunk of `parts`; empty when what fits is not worth a cut."""
+        room = self.size - self.count_tokens(self.chunk_text([*parts, replace(part, text="")]))
+        if room < self.size * _SMALLEST_FILLING:
+            return ""
+        # Where the first piece ends depends on what follows it closely only.
+        pieces = split_text(part.text[: room * _CHARACTERS_LOOKED_AT], room, self.count_tokens)
+        beginning = pieces[0] if len(pieces) > 1 else ""
+        return beginning if self.holds([*parts, replace(part, text=beginning)]) else ""
+
     def room(self, section: Mapping[str, Any]) -> int:
         """Tokens left for the text of a section that has a chunk of its own."""
         return max(1, self.size - self.count_tokens(self._head(section["context"])))
@@ -197,9 +212,10 @@ class _Frame:
 
 
 def _packed(sections: Iterator[tuple[Mapping[str, Any], str]], frame: _Frame) -> Iterator[list[_Part]]:
-    """The parts of each chunk: consecutive sections share one as long as they fit, longer ones are cut.
+    """The parts of each chunk: consecutive sections fill one after the other, and are cut where one is full.
 
-    Sheets have many sections of a line or two: alone they say too little to be found, and each costs a vector.
+    Sheets have many sections of a line or two: alone they say too little to be found, and each costs a vector. Chunks
+    of like lengths are found better than long and short ones together (docs/retrieval.md).
     """
     parts: list[_Part] = []
     for section, text in sections:
@@ -208,7 +224,9 @@ def _packed(sections: Iterator[tuple[Mapping[str, Any], str]], frame: _Frame) ->
             parts.append(part)
             continue
         if parts:
-            yield parts
+            beginning = frame.beginning(parts, part)
+            yield [*parts, _Part(section, beginning)] if beginning else parts
+            text = text[len(beginning) :]
         *whole, last = split_text(text, frame.room(section), frame.count_tokens) or [""]
         yield from ([_Part(section, piece)] for piece in whole)
         parts = [_Part(section, last)] if last else []

@@ -126,6 +126,7 @@ class Dataset:
         filters: Metadata columns that searches filter on (copied into every point's payload).
         section_columns: Published columns that differ from section to section: their values are the section's
             attributes of the same names, an empty text where a section has none.
+        in_force: Values by filter column of documents that are valid today, for a dataset that keeps others too.
         retrieval_floors: Least recall@10 of hybrid search over the dataset's questions, by profile. A release is
             not built below it. Profiles without one are measured and compared, not held to a floor.
         parse_full: As `parse`, with the personal data that `parse` leaves out. Only datasets whose source
@@ -151,6 +152,7 @@ class Dataset:
     filters: tuple[str, ...] = field(default=())
     section_columns: pa.Schema = field(default_factory=lambda: pa.schema([]))
     parse_full: Callable[[Member], list[Outcome]] | None = None
+    in_force: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retrieval_floors: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -201,5 +201,7 @@ DATASET = Dataset(
     heading=heading,
     release_table=release_table,
     release_table_columns=("category", "title", "full_title", "text_cid"),
+    # ABROGE_DIFF: repealed from a later day on.
+    in_force={"status": ("VIGUEUR", "ABROGE_DIFF")},
     filters=("status", "start_date", "end_date", "category", "text_cid", "number"),
 )

@@ -1,7 +1,7 @@
 """What every engine can do, in words that belong to none of them.
 
 What belongs here: the interface, its records, filters, and the choice of an engine by name. What does not:
-anything of a particular engine (see `edge.py` and `client.py`), and the merging of results (see `hybrid.py`).
+anything of a particular engine (see `edge.py` and `client.py`), and the ranking of results (see `ranking.py`).
 """
 
 import hashlib

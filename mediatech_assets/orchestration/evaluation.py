@@ -123,14 +123,19 @@ def _subject(platform: Platform, dataset: Dataset, questions: Sequence[Question]
 
 
 def _asking(platform: Platform, dataset: Dataset) -> Callable[[str, str], Sequence[str]]:
-    """Asks one question in one mode; the three modes of a question share its vector."""
+    """Asks one question in one mode; the three modes of a question share its vector.
+
+    People ask about the law as it is: of a dataset that keeps former versions, only those in force may answer.
+    """
 
     @lru_cache(maxsize=1)
     def vector(question: str) -> np.ndarray:
         return platform.embed_query(question)
 
     def ask(question: str, mode: str) -> Sequence[str]:
-        answer = platform.search(question, [dataset.name], mode, DEPTH, embed_query=lambda text: vector(text))
+        answer = platform.search(
+            question, [dataset.name], mode, DEPTH, embed_query=lambda text: vector(text), in_force=True
+        )
         if answer.mode != mode:
             raise EmbeddingError("; ".join(answer.notes), "start the embedding service, then evaluate again")
         return [result.doc_id for result in answer.results]

@@ -33,6 +33,7 @@ from mediatech_assets.index.engine import (
     EngineOptions,
     FieldType,
     Filter,
+    Operator,
     as_of,
     open_engine,
 )
@@ -270,6 +271,7 @@ class Platform:
         limit: int,
         day: date | None = None,
         embed_query: EmbedQuery | None = None,
+        in_force: bool = False,
     ) -> SearchAnswer:
         """Answers a question from the indexes; see `index.search.search`.
 
@@ -280,6 +282,7 @@ class Platform:
             limit: Documents at most.
             day: Only versions of the law in force on that day, in datasets whose documents have such dates.
             embed_query: What embeds the question; by default the profile's model.
+            in_force: Only documents that are valid today, in datasets that keep others too.
         """
         known = all_datasets()
         chosen = [dataset_named(name) for name in datasets] or list(known.values())
@@ -287,6 +290,8 @@ class Platform:
             indexed = [dataset for dataset in chosen if self.engine.collection_for(self._alias(dataset))]
             chosen = indexed or chosen
         filters: dict[str, Sequence[Filter]] = {}
+        if in_force:
+            filters = {dataset.name: _in_force(dataset) for dataset in chosen}
         if day is not None:
             dated = [dataset for dataset in chosen if {"start_date", "end_date"} <= set(dataset.filters)]
             if not dated:
@@ -295,7 +300,7 @@ class Platform:
                     "use --as-of with --dataset legi",
                 )
             chosen = dated
-            filters = {dataset.name: as_of(day) for dataset in dated}
+            filters = {dataset.name: [*filters.get(dataset.name, ()), *as_of(day)] for dataset in dated}
         aliases = {dataset.name: self._alias(dataset) for dataset in chosen}
         embed = embed_query or self.embed_query
         return search(self.engine, question, list(aliases), embed, mode, limit, filters, aliases)
@@ -588,6 +593,10 @@ def _counter(profile: Profile) -> TokenCounter:
 def _title(heading: Callable[[Mapping[str, Any]], list[str]], document: Mapping[str, Any]) -> str:
     """The first line that stands above a document's chunks: its title, with an article's number."""
     return next(filter(None, heading(document)), "")
+
+
+def _in_force(dataset: Dataset) -> list[Filter]:
+    return [Filter(name, Operator.IN, values) for name, values in dataset.in_force.items()]
 
 
 def _field_type(name: str) -> FieldType:

@@ -72,7 +72,8 @@ def _materialised(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, obje
         found[materialization.asset_key.path[-1]] = {
             name: value.value
             for name, value in materialization.metadata.items()
-            if isinstance(value.value, str | int | float) and not name.startswith(("dagster/", "sample", "summary"))
+            if isinstance(value.value, str | int | float)
+            and not name.startswith(("dagster/", "sample", "summary"))
         }
     return found
 
