@@ -203,5 +203,6 @@ DATASET = Dataset(
     release_table_columns=("category", "title", "full_title", "text_cid"),
     # ABROGE_DIFF: repealed from a later day on.
     in_force={"status": ("VIGUEUR", "ABROGE_DIFF")},
+    retrieval_floors={"use": 0.15},
     filters=("status", "start_date", "end_date", "category", "text_cid", "number"),
 )

@@ -410,5 +410,6 @@ DATASET = Dataset(
     published_columns=(*_PUBLISHED_NAMES, "context", "text"),
     heading=heading,
     merge=merge,
+    retrieval_floors={"use": 0.42},
     filters=("audience", "theme", "kind"),
 )

@@ -209,5 +209,6 @@ DATASET = Dataset(
     ),
     published_columns=(*_PUBLISHED_NAMES, "context", "text"),
     heading=heading,
+    retrieval_floors={"use": 0.75},
     filters=("date",),
 )

@@ -220,6 +220,15 @@ def test_a_release_of_another_profile_is_refused_with_the_way_to_it(beside, samp
     assert ran.layers(DATASET) == {}
 
 
+@pytest.mark.parametrize(
+    "question", ["how many days of paid leave?", "congés payés " * 800], ids=["English", "10,000 characters"]
+)
+def test_the_default_model_takes_any_question(alone, question):
+    answer = alone.search(question, [DATASET], "hybrid")
+    assert (answer.mode, answer.notes) == ("hybrid", [])
+    assert answer.results
+
+
 # --- the other profile becomes the active one -------------------------------------------------------------
 
 
