@@ -102,7 +102,7 @@ def switched(beside, sample_days, service, described) -> State:
     return step(beside.installation, sample_days[0], service, profile=OTHER, **described)
 
 
-def step(before: Installation, upstream: Path, service: Double, *options: str, **settings: str) -> State:
+def step(before: Installation, upstream: Path, service: Double, *options: str, **settings: Any) -> State:
     """Updates a copy of an installation."""
     home = before.home.with_name(f"{before.home.name}-next")
     after, asked = before.copied_to(home), len(service.texts)
@@ -148,7 +148,7 @@ def collections(installation: Installation) -> set[str]:
     return set(Platform(installation.settings, read_only=True).engine.collections())
 
 
-def first_result(installation: Installation, *options: str, **settings: str) -> dict[str, Any]:
+def first_result(installation: Installation, *options: str, **settings: Any) -> dict[str, Any]:
     answer = mediatech(
         installation.home, "search", QUESTION, "--dataset", DATASET, "--json", *options, **settings
     ).json
@@ -156,13 +156,13 @@ def first_result(installation: Installation, *options: str, **settings: str) -> 
     return answer["results"][0]
 
 
-def figures(installation: Installation, **settings: str) -> tuple[int, int, int]:
+def figures(installation: Installation, **settings: Any) -> tuple[int, int, int]:
     """Chunks, vectors and points that `mediatech status` shows."""
     shown = mediatech(installation.home, "status", "--json", **settings).json["datasets"][DATASET]
     return shown["chunks"], shown["vectors"], shown["points"]
 
 
-def verified(installation: Installation, *options: str, **settings: str) -> str:
+def verified(installation: Installation, *options: str, **settings: Any) -> str:
     """The collection that `mediatech verify` finds equal to the chunks."""
     report = mediatech(
         installation.home, "verify", "--datasets", DATASET, "--json", *options, **settings

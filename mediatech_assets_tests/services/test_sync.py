@@ -242,6 +242,7 @@ def test_collections_of_other_datasets_and_profiles_are_left_alone(sync):
 def spoil(sync: IndexSync) -> None:
     """Someone else changes the collection: a point goes, a point comes, a point says something else."""
     collection = sync.engine.collection_for("code")
+    assert collection
     sync.engine.delete(collection, ["a_1"])
     stranger = Point(
         "z_1", ANY, encode_document("intrus"), {"chunk_id": "z_1", "doc_id": "z", "text": "intrus"}
