@@ -25,6 +25,7 @@ BYTECODE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 
 DEMO ?=
 PYTEST ?=
+BENCH ?=
 
 ##  make demo    install, then run the platform on the sample upstream, offline (DEMO="--datasets legi")
 .PHONY: demo
@@ -67,10 +68,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-##  make bench   one table of measured speeds
+##  make bench   tables of measured speeds; with BENCH="--mirror URL --small-mirror URL" also of retrieval
 .PHONY: bench
 bench: $(VENV)/.test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 ##  make lock    write requirements/*.txt again after a change in pyproject.toml (UPGRADE=--upgrade: newest versions)
 .PHONY: lock
