@@ -34,8 +34,8 @@ SERVICE = "openai_api"
 MODES = ("hybrid", "dense", "sparse")
 PARTS = ("all", "training", "held_out")
 
-#: Measured 0.78, 0.74 and 0.64 over 73 questions.
-RECALL_FLOORS = {"hybrid": 0.72, "dense": 0.68, "sparse": 0.59}
+#: Measured 0.77, 0.71 and 0.64 over 73 questions.
+RECALL_FLOORS = {"hybrid": 0.72, "dense": 0.66, "sparse": 0.59}
 #: Measured 0.56.
 MRR_FLOOR = 0.50
 #: Measured 0.57 over 23 questions, 0.88 over 16.
