@@ -427,12 +427,11 @@ def verify(
     """Compare the index with the chunks: every id, and a sample of whole points."""
     from mediatech_assets.datasets.registry import dataset_named
     from mediatech_assets.orchestration.platform import Platform
+    from mediatech_assets.orchestration.upkeep import indexed_datasets
     from mediatech_assets.orchestration.upkeep import verify as verify_index
 
     platform = Platform(load_settings(), profile=profile)
-    names = (
-        _dataset_names(datasets) if datasets else [n for n in _dataset_names("") if platform.lake.exists(n)]
-    )
+    names = _dataset_names(datasets) if datasets else indexed_datasets(platform)
     reports = {name: verify_index(platform, dataset_named(name), mend=repair) for name in names}
     if as_json:
         _print_json({"datasets": {name: asdict(report) for name, report in reports.items()}})
@@ -459,6 +458,10 @@ def prune(
             show_default=False,
         ),
     ] = "",
+    drop_stores: Annotated[
+        bool,
+        typer.Option("--drop-stores", help="Also drop vectors of profiles that are described no more."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -470,7 +473,9 @@ def prune(
     from mediatech_assets.orchestration.upkeep import prune as prune_all
 
     with _progress_shown():
-        pruned = prune_all(Platform(load_settings()), _split(keep_profiles), dry_run=dry_run)
+        pruned = prune_all(
+            Platform(load_settings()), _split(keep_profiles), dry_run=dry_run, drop_stores=drop_stores
+        )
     if as_json:
         _print_json({"dry_run": dry_run, **asdict(pruned)})
         return
@@ -481,6 +486,9 @@ def prune(
         _say(f"{name}: {count:,} chunks of other profiles {removed}")
     for name, count in pruned.vectors.items():
         _say(f"{name}: {count:,} vectors that nothing names {removed}")
+    for name, count in pruned.stores.items():
+        done = removed if drop_stores else "of a profile that is described no more: --drop-stores drops them"
+        _say(f"{name}: {count:,} vectors {done}")
     saved = sum(each.bytes_before - each.bytes_after for each in pruned.compactions.values())
     _say("nothing was removed" if dry_run else f"catalogs compacted: {saved:,} bytes less in present tables")
 

@@ -95,6 +95,8 @@ def export_vectors(store: VectorStore, target: Path, chunkings: Mapping[str, str
         ConfigurationError: the folder is in use, a dataset is not in the lake, or there is no vector to write.
     """
     store.open()
+    if not store.lake.has_table(CATALOG, store.profile.store):
+        raise _nothing_to_export(store.profile)
     for dataset in chunkings or {}:
         _open_dataset(store.lake, dataset)
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
@@ -320,11 +322,15 @@ def _write_files(
                 }
             )
     if not files:
-        raise ConfigurationError(
-            f"there are no vectors of profile {store.profile.name} to export",
-            "run `mediatech update --layers upstream..embeddings` first",
-        )
+        raise _nothing_to_export(store.profile)
     return files
+
+
+def _nothing_to_export(profile: Profile) -> ConfigurationError:
+    return ConfigurationError(
+        f"there are no vectors of profile {profile.name} to export",
+        f"run `mediatech update --layers raw..embeddings --profile {profile.name}` first",
+    )
 
 
 def _pieces(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:

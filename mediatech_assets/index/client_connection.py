@@ -18,6 +18,7 @@ import stamina
 
 from mediatech_assets.errors import ConfigurationError, IndexUnavailableError
 from mediatech_assets.index.engine import EngineOptions, UnreachableError
+from mediatech_assets.retries import log_retries
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -81,6 +82,7 @@ class ServerConnection:
     is_server = True
 
     def __init__(self, options: EngineOptions, wait_seconds: float) -> None:
+        log_retries()
         self.place = f"the Qdrant server at {_checked_host(options.url)}"
         _check_key(options.key)
         self._wait_seconds = wait_seconds

@@ -5,7 +5,7 @@ written, collected or compacted (the stage packages and the lake do that).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +13,12 @@ from pathlib import Path
 from mediatech_assets.chunks.build import text_key
 from mediatech_assets.datasets.base import Dataset
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
-from mediatech_assets.embeddings.collect import collect, stores
+from mediatech_assets.embeddings.collect import collect, drop_store, stores
 from mediatech_assets.embeddings.exchange import Exported, Imported, export_vectors, import_vectors
-from mediatech_assets.embeddings.profiles import profile_names
+from mediatech_assets.embeddings.profiles import Profile, profile_named, profile_names
 from mediatech_assets.embeddings.store import CATALOG, VectorStore
-from mediatech_assets.errors import ConfigurationError
-from mediatech_assets.index.sync import drop_collections, owner_of
+from mediatech_assets.errors import ConfigurationError, IndexUnavailableError
+from mediatech_assets.index.sync import drop_collections, owner_of, profile_alias
 from mediatech_assets.index.verify import VerifyReport
 from mediatech_assets.lake import exclusive, number, quoted
 from mediatech_assets.lake.maintenance import Compaction, compact
@@ -36,12 +36,14 @@ class Pruned:
         collections: Collections of the engine.
         chunks: Chunks of other chunkings than those of the kept profiles, by dataset.
         vectors: Vectors that nothing names, by store.
+        stores: Vectors by store of profiles that are described no more; they go only when that is asked for.
         compactions: What the upkeep of each catalog did; empty for a dry run.
     """
 
     collections: list[str] = field(default_factory=list)
     chunks: dict[str, int] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
+    stores: dict[str, int] = field(default_factory=dict)
     compactions: dict[str, Compaction] = field(default_factory=dict)
 
 
@@ -56,6 +58,15 @@ def import_store(platform: Platform, source: Path, *, trust: bool) -> Imported:
     return import_vectors(platform.store, source, text_key, trust=trust)
 
 
+def indexed_datasets(platform: Platform) -> list[str]:
+    """Names of the datasets that have a collection of the platform's profile."""
+    return [
+        name
+        for name in all_datasets()
+        if platform.engine.collection_for(profile_alias(name, platform.profile.name))
+    ]
+
+
 def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> VerifyReport:
     """Compares a dataset's collection with its chunks: every id, and a sample of whole points.
 
@@ -68,6 +79,10 @@ def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> Verif
         IndexUnavailableError: there is no collection.
     """
     settings = platform.settings
+    if not platform.lake.exists(dataset.name):
+        raise IndexUnavailableError(
+            f"{dataset.name} has no index yet", f"run `mediatech update --datasets {dataset.name}`"
+        )
     with exclusive(settings.locks_folder, f"dataset-{dataset.name}", "verifying", settings.lock_timeout):
         platform.open(dataset)
         index = platform.index(dataset)
@@ -78,7 +93,9 @@ def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> Verif
     return report
 
 
-def prune(platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = False) -> Pruned:
+def prune(
+    platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = False, drop_stores: bool = False
+) -> Pruned:
     """Removes what only profiles that are neither active nor kept need, and vectors that nothing names.
 
     Raw files, documents, tombstones, quarantine, releases and the history of evaluations are not touched.
@@ -87,6 +104,7 @@ def prune(platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = F
         platform: The platform; its profile is kept.
         keep_profiles: Names of further profiles to keep.
         dry_run: Only say what would be removed; vectors that only removed chunks name are not counted then.
+        drop_stores: Also drop the stores of profiles that are described no more, such as a former model of a service.
 
     Raises:
         ConfigurationError: an unknown profile.
@@ -110,6 +128,8 @@ def prune(platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = F
             for dataset in datasets:
                 named = _release_snapshots(platform, dataset)
                 pruned.compactions[dataset.name] = compact(platform.lake, dataset.name, named)
+        _prune_stores(platform, pruned, drop=drop_stores and not dry_run)
+        if datasets and not dry_run:
             pruned.compactions[CATALOG] = compact(platform.lake, CATALOG, dated_tables=())
     return pruned
 
@@ -173,16 +193,30 @@ def _prune_chunks(
 def _collect_vectors(platform: Platform, datasets: Sequence[Dataset], pruned: Pruned) -> None:
     releases = [folder for dataset in datasets for folder in _release_folders(platform, dataset)]
     known = stores(platform.lake)
-    for name in profile_names():
-        try:
-            profile = Platform(platform.settings, profile=name).profile
-        except ConfigurationError:
-            continue  # the service's profile, which is not described here
+    for profile in _described_profiles(platform):
         if profile.store not in known:
             continue
         collected = collect(VectorStore(platform.lake, profile), releases, text_key, minimum_age=_MINIMUM_AGE)
         if collected.removed:
             pruned.vectors[profile.store] = collected.removed
+
+
+def _prune_stores(platform: Platform, pruned: Pruned, *, drop: bool) -> None:
+    described = {profile.store for profile in _described_profiles(platform)}
+    for name, count in stores(platform.lake).items():
+        if name not in described:
+            pruned.stores[name] = count
+            if drop:
+                drop_store(platform.lake, name)
+
+
+def _described_profiles(platform: Platform) -> list[Profile]:
+    """All profiles, without the service's when the settings do not describe it."""
+    described = []
+    for name in profile_names():
+        with suppress(ConfigurationError):
+            described.append(profile_named(name, platform.settings))
+    return described
 
 
 def _release_folders(platform: Platform, dataset: Dataset) -> list[Path]:

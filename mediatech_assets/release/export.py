@@ -219,7 +219,8 @@ def _require_vectors(cursor: duckdb.DuckDBPyConnection, spec: ExportSpec) -> int
     if missing:
         raise IncompleteVectorsError(
             f"{missing:,} of {total:,} chunks of {spec.dataset} have no vector yet",
-            f"run `mediatech update --datasets {spec.dataset} --layers embeddings..release`",
+            f"run `mediatech update --datasets {spec.dataset} --layers embeddings..release`; texts that the model "
+            f"refuses are in {spec.dataset}.quarantine: mend their source, or choose another model",
         )
     return int(total)
 

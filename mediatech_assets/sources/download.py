@@ -20,6 +20,7 @@ import httpx
 import stamina
 
 from mediatech_assets.errors import ConfigurationError, UpstreamError
+from mediatech_assets.retries import log_retries
 
 _LOG = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def open_upstream(
         raise ConfigurationError(
             f"the upstream base {base} is no http or https address", "write it as http://host:port"
         )
-    stamina.instrumentation.set_on_retry_hooks([_log_retry])
+    log_retries()
     with httpx.Client(timeout=timeout, headers={"User-Agent": user_agent}, follow_redirects=False) as client:
         yield HttpUpstream(client, base.rstrip("/"), allowed, attempts)
 
@@ -341,14 +342,6 @@ def _readable(path: Path, url: str) -> Iterator[BinaryIO]:
         ) from error
     with file:
         yield file
-
-
-def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    error = details.caused_by
-    status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
-    what = f"answered {status}" if status else f"{type(error).__name__}: {error}"
-    where = error.request.url if isinstance(error, httpx.RequestError | httpx.HTTPStatusError) else ""
-    _LOG.warning("%s %s: trying again in %.1f s", where, what, details.wait_for)
 
 
 def _wait_before_retry(error: Exception) -> bool | float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mediatech_assets.index.search import SearchAnswer
+from mediatech_assets.index.sync import profile_alias
 from mediatech_assets.orchestration.platform import Platform
 from mediatech_assets.sample_upstream import SAMPLE_EXPECTED
 from mediatech_assets.settings import Settings
@@ -140,11 +141,12 @@ def test_searches_while_a_collection_is_replaced_find_the_old_or_the_new_one(hom
 
 
 def make_unlike_its_specification(settings: Settings, collection: str, alias: str) -> None:
-    """Renames a collection as if another profile had made it, with the alias that serves it."""
+    """Renames a collection as if another specification had made it, with the aliases that serve it."""
     foreign = re.sub(r"-[0-9a-f]{8}-", "-00000000-", collection)
     (settings.index_folder / collection).rename(settings.index_folder / foreign)
-    pointer: Path = settings.index_folder / f"{alias}.alias.json"
-    pointer.write_text(pointer.read_text(encoding="utf-8").replace(collection, foreign), encoding="utf-8")
+    for name in (alias, profile_alias(alias, settings.profile)):
+        pointer: Path = settings.index_folder / f"{name}.alias.json"
+        pointer.write_text(pointer.read_text(encoding="utf-8").replace(collection, foreign), encoding="utf-8")
 
 
 def ask(reader: Platform, dataset: str) -> SearchAnswer:
