@@ -31,7 +31,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mirror", default="", help="mirror with all sheets, for retrieval with profile use")
-    parser.add_argument("--small-mirror", default="", help=f"small mirror, for retrieval with {_SLOW_PROFILE}")
+    parser.add_argument(
+        "--small-mirror", default="", help=f"small mirror, for retrieval with {_SLOW_PROFILE}"
+    )
     arguments = parser.parse_args()
     failed = []
     for command in commands(arguments.mirror, arguments.small_mirror):

@@ -16,7 +16,9 @@ import pytest
 PACKAGE = "mediatech_assets"
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = frozenset({"errors", "layers", "records", "schemas", "settings", "lake", "progress", "retries", "workers"})
+BASE = frozenset(
+    {"errors", "layers", "records", "schemas", "settings", "lake", "progress", "retries", "workers"}
+)
 STAGES = frozenset({"sources", "raw", "documents", "chunks", "embeddings", "index", "evaluation", "release"})
 
 #: What each part (a module or package right below PACKAGE) may import besides itself and ANYWHERE.

@@ -243,10 +243,21 @@ def test_a_day_of_real_changes_reaches_the_release_and_embeds_only_unseen_texts(
     written = {
         chunk_id for chunk_id, row in after.chunk_rows.items() if before.chunk_rows.get(chunk_id) != row
     }
+    former, now = texts_by_document(before), texts_by_document(after)
+    # The first point of a document holds what its whole text says.
+    written |= {f"{doc_id}_1" for doc_id, texts in now.items() if former.get(doc_id) != texts}
     assert layers["index"]["added"] == len(written)
     assert layers["index"]["removed"] == len(set(before.chunks) - set(after.chunks))
     assert len(after.chunks) == after.points == after.recorded == layers["release"]["rows"]
     assert after.vectors == len(after.text_keys)
+
+
+def texts_by_document(held: Holdings) -> dict[str, set[tuple[int, str]]]:
+    """Position and key of the texts of each document's chunks."""
+    texts: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    for row in held.chunks.values():
+        texts[row["doc_id"]].add((row["chunk_index"], row["text_key"]))
+    return texts
 
 
 def elements(truth: Truth, dataset: str, day: int) -> dict[tuple[str, str], str]:
