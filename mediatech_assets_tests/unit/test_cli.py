@@ -117,10 +117,27 @@ def test_the_status_of_an_empty_home_is_one_json_object_and_writes_nothing(home)
     ("command", "printed"),
     [
         (["verify"], {"datasets": {}}),
-        (["prune"], {"dry_run": False, "collections": [], "chunks": {}, "vectors": {}, "compactions": {}}),
+        (
+            ["prune"],
+            {
+                "dry_run": False,
+                "collections": [],
+                "chunks": {},
+                "vectors": {},
+                "stores": {},
+                "compactions": {},
+            },
+        ),
         (
             ["prune", "--dry-run"],
-            {"dry_run": True, "collections": [], "chunks": {}, "vectors": {}, "compactions": {}},
+            {
+                "dry_run": True,
+                "collections": [],
+                "chunks": {},
+                "vectors": {},
+                "stores": {},
+                "compactions": {},
+            },
         ),
     ],
 )
