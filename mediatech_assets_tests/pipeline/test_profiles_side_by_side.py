@@ -285,6 +285,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(switched, described):
         "collections": [former.collection],
         "chunks": {DATASET: len(former.chunks)},
         "vectors": {},
+        "stores": {},
         "compactions": {},
     }
     assert collections(installation) == held
