@@ -39,6 +39,10 @@ class LakeError(MediatechError):
     """The lake cannot be opened or written."""
 
 
+class InstanceError(MediatechError):
+    """Dagster's instance: a configuration that cannot be used, or a storage that does not answer."""
+
+
 class BusyError(MediatechError):
     """Another process holds what is needed; the message names the holder."""
 
@@ -49,6 +53,14 @@ class EmbeddingError(MediatechError):
 
 class IndexUnavailableError(MediatechError):
     """A collection that is missing, locked or unreadable."""
+
+
+class ApprovalError(MediatechError):
+    """A release that may not be published: not approved, rejected, changed since, or with a failed check."""
+
+
+class PublicationError(MediatechError):
+    """A sink that did not take a release; the message names the sink and the release."""
 
 
 def unusable_file(error: OSError) -> ConfigurationError:

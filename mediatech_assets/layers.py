@@ -1,7 +1,7 @@
-"""The layers of the platform, in order, and the names derived from them.
+"""The layers of the platform, in order, the sinks of releases, and the names derived from them.
 
-What belongs here: the order of the layers and pure functions on it. What does not: anything that does
-work, and anything of Dagster (asset keys are plain tuples here).
+What belongs here: the order of the layers, where releases go, and pure functions on both. What does not:
+anything that does work, and anything of Dagster (asset keys are plain tuples here).
 """
 
 from enum import StrEnum
@@ -26,9 +26,29 @@ class Layer(StrEnum):
 BUILT_LAYERS: tuple[Layer, ...] = tuple(layer for layer in Layer if layer is not Layer.UPSTREAM)
 
 
-def asset_key(dataset: str, layer: Layer) -> tuple[str, str]:
-    """Key of a layer's asset: `(dataset, layer)`."""
-    return (dataset, layer.value)
+class Sink(StrEnum):
+    """Where an approved release is published; the value is the second part of the asset key."""
+
+    HUGGINGFACE = "huggingface"
+    DATA_GOUV = "data_gouv"
+    ALBERT = "albert"
+
+
+def asset_key(dataset: str, stage: Layer | Sink) -> tuple[str, str]:
+    """Key of the asset of a layer or of a sink: `(dataset, stage)`."""
+    return (dataset, stage.value)
+
+
+def parse_sink(text: str) -> Sink:
+    """The sink named by `text`; a hyphen is as good as an underscore.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    wanted = text.strip().lower().replace("-", "_")
+    if wanted not in set(Sink):
+        raise ConfigurationError(f"unknown sink {text!r}", f"choose among {', '.join(Sink)}")
+    return Sink(wanted)
 
 
 def layer_before(layer: Layer) -> Layer:

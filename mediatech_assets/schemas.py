@@ -55,10 +55,22 @@ RAW_FILES = pa.schema(
         column(
             "status",
             pa.string(),
-            "ready, unreadable, stale (older than the stock) or withdrawn.",
+            "ready, unreadable, stale (older than the stock), withdrawn or pruned (superseded, removed from disk).",
             nullable=False,
         ),
         column("reason", pa.string(), "Why it is not ready."),
+    ]
+)
+
+#: Raw files that are no longer what the upstream published, because documents were erased from them.
+RAW_ERASURES = pa.schema(
+    [
+        column("file", pa.string(), "Raw file that was written anew.", nullable=False),
+        column("upstream_sha256", pa.string(), "SHA-256 of the bytes as published.", nullable=False),
+        column("sha256", pa.string(), "SHA-256 of the bytes that are kept.", nullable=False),
+        column("members", pa.int64(), "Members and records that were taken out.", nullable=False),
+        column("note", pa.string(), "Why the file differs from the published one.", nullable=False),
+        column("erased_at", TIMESTAMP, "When it was last written anew.", nullable=False),
     ]
 )
 
@@ -199,6 +211,64 @@ RELEASES = pa.schema(
     ]
 )
 
+#: Folders of releases: a table keeps the name that it was first given.
+RELEASE_TABLES = pa.schema(
+    [
+        column(
+            "identity", pa.string(), "What the table is, such as the identifier of a code.", nullable=False
+        ),
+        column("name", pa.string(), "Its folder in releases.", nullable=False),
+    ]
+)
+
+APPROVALS = pa.schema(
+    [
+        column("release", pa.string(), "Release that was judged.", nullable=False),
+        column("manifest_sha256", pa.string(), "SHA-256 of its manifest when it was judged.", nullable=False),
+        column("decision", pa.string(), "approved or rejected; the newest row of a release counts.", nullable=False),
+        column("decided_by", pa.string(), "Who decided, as named.", nullable=False),
+        column("identity", pa.string(), "How the name is known: account (of the operating system) or declared.",
+               nullable=False),
+        column("comment", pa.string(), "Why, as the person wrote it."),
+        column("decided_at", TIMESTAMP, "When.", nullable=False),
+    ]
+)  # fmt: skip
+
+PUBLICATIONS = pa.schema(
+    [
+        column("sink", pa.string(), "Where it went: huggingface, data_gouv or albert.", nullable=False),
+        column("release", pa.string(), "Release that was published.", nullable=False),
+        column("manifest_sha256", pa.string(), "SHA-256 of its manifest.", nullable=False),
+        column("url", pa.string(), "Where people find it."),
+        column("facts", pa.string(), "What the sink answered (commit, identifiers, counts), a JSON object."),
+        column("rollback", pa.bool_(), "Whether an earlier release was brought back.", nullable=False),
+        column("published_by", pa.string(), "Who published, as named.", nullable=False),
+        column("published_at", TIMESTAMP, "When the sink had everything.", nullable=False),
+    ]
+)
+
+#: What the Albert collections hold: one row a document, written when the service has acknowledged all of it.
+ALBERT_DOCUMENTS = pa.schema(
+    [
+        column("collection", pa.string(), "Identifier of the collection at the service.", nullable=False),
+        column("doc_id", pa.string(), "Our document.", nullable=False),
+        column("remote_id", pa.string(), "Its identifier at the service.", nullable=False),
+        column("digest", pa.string(), "SHA-256 over everything that was sent of it.", nullable=False),
+        column("synced_at", TIMESTAMP, "When the service acknowledged it.", nullable=False),
+    ]
+)
+
+PURGED_DOCUMENTS = pa.schema(
+    [
+        column(
+            "doc_id", pa.string(), "Document that was erased and is never taken in again.", nullable=False
+        ),
+        column("reason", pa.string(), "Why, as the person wrote it.", nullable=False),
+        column("purged_by", pa.string(), "Who asked for it, as named.", nullable=False),
+        column("purged_at", TIMESTAMP, "When.", nullable=False),
+        column("finished_at", TIMESTAMP, "When every place had been searched; none: run the purge again."),
+    ]
+)
 
 RETRIEVAL_RUNS = pa.schema(
     [
@@ -236,6 +306,7 @@ def dataset_tables(metadata: pa.Schema) -> dict[str, pa.Schema]:
     """Tables of a dataset's catalog, by name. `document_copies` holds the same id under other paths."""
     return {
         "raw_files": RAW_FILES,
+        "raw_erasures": RAW_ERASURES,
         "applied_archives": APPLIED_FILES,
         "skipped_archives": SKIPPED_ARCHIVES,
         "documents": documents_schema(metadata),
@@ -246,5 +317,10 @@ def dataset_tables(metadata: pa.Schema) -> dict[str, pa.Schema]:
         "chunks": CHUNKS,
         "index_state": INDEX_STATE,
         "releases": RELEASES,
+        "release_tables": RELEASE_TABLES,
+        "approvals": APPROVALS,
+        "publications": PUBLICATIONS,
+        "albert_documents": ALBERT_DOCUMENTS,
+        "purged_documents": PURGED_DOCUMENTS,
         "retrieval_runs": RETRIEVAL_RUNS,
     }

@@ -131,6 +131,90 @@ class Settings(BaseSettings):
         default=50_000, ge=1, description="Rows after which a release starts another Parquet file."
     )
 
+    release_encoding: Literal["json", "float32"] = Field(
+        default="json",
+        description="How releases write vectors: json (text, the published contract) or float32 (a list, smaller).",
+    )
+    hub_namespace: str = Field(
+        default="",
+        description="Organisation or account on the Hugging Face Hub that datasets are published under. Empty: not "
+        "published there.",
+    )
+    hub_endpoint: str = Field(
+        default="", description="Address of the hub. Empty: HF_ENDPOINT, else https://huggingface.co."
+    )
+    hub_token: SecretStr = Field(
+        default=SecretStr(""), description="Token of the hub, with write access. Empty: HF_TOKEN."
+    )
+    hub_private: bool = Field(default=False, description="Whether new repositories on the hub are private.")
+    hub_former_releases: int = Field(
+        default=3, ge=0, description="Former releases that stay on the hub as data/<name>-YYYYMMDD."
+    )
+    data_gouv_url: str = Field(
+        default="https://www.data.gouv.fr/api/1/", description="API of data.gouv.fr, or of its demo site."
+    )
+    data_gouv_key: SecretStr = Field(default=SecretStr(""), description="API key of data.gouv.fr.")
+    data_gouv_organization: str = Field(
+        default="",
+        description="Identifier or slug of the organisation on data.gouv.fr. Empty: not published there.",
+    )
+    data_gouv_private: bool = Field(
+        default=False, description="Whether datasets on data.gouv.fr are private; sent with every write."
+    )
+    data_gouv_resources: Literal["remote", "upload"] = Field(
+        default="remote",
+        description="Whether data.gouv.fr links to the files on the hub (remote) or gets them (upload).",
+    )
+    albert_url: str = Field(
+        default="https://albert.api.etalab.gouv.fr/v1", description="API of the Albert collections."
+    )
+    albert_key: SecretStr = Field(
+        default=SecretStr(""), description="Key of the Albert collections. Empty: not published there."
+    )
+    albert_visibility: Literal["private", "public"] = Field(
+        default="private",
+        description="Who can search new Albert collections; a public one needs a permission of the account.",
+    )
+    publish_personal_data: bool = Field(
+        default=False,
+        description="Whether releases made with MEDIATECH_REDACTION=full may be published.",
+    )
+
+    automation: bool = Field(
+        default=False,
+        description="Whether sensors poll the upstreams and runs start by themselves. Off by default: nothing leaves a "
+        "machine unasked. On in a deployment. What was switched in the UI wins.",
+    )
+    alerts: SecretStr = Field(
+        default=SecretStr(""),
+        description="Where failures and late data are told: addresses of Apprise, separated by spaces (mail, Matrix, "
+        "Mattermost…). They hold secrets. Empty: nobody is told.",
+    )
+    run_history_days: int = Field(
+        default=180,
+        ge=1,
+        description="Days that Dagster runs and polls are kept before the job `prune` removes them.",
+    )
+    scale_out: Literal["", "multiprocess", "celery", "kubernetes"] = Field(
+        default="",
+        description="What spreads parsing and embedding over workers in runs that Dagster launches: multiprocess "
+        "(processes of one machine), celery or kubernetes. Empty: one process with its own workers. docs/scale-out.md.",
+    )
+    scale_out_parse_bytes: int = Field(
+        default=64_000_000, ge=1, description="Bytes of members that a worker parses in one step."
+    )
+    scale_out_embed_bytes: int = Field(
+        default=8_000_000, ge=1, description="Bytes of text that a worker embeds in one step."
+    )
+    celery_broker: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL of the broker for MEDIATECH_SCALE_OUT=celery, such as redis://127.0.0.1:6379/0.",
+    )
+    celery_backend: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL where Celery keeps what workers answer. Empty: the broker, if it is Redis; else rpc://.",
+    )
+
     @field_validator("memory_limit", mode="after")
     @classmethod
     def _known_amount(cls, value: str) -> str:
@@ -167,6 +251,11 @@ class Settings(BaseSettings):
     def evaluation_folder(self) -> Path:
         """Plots of the history of evaluations."""
         return self.home / "evaluation"
+
+    @property
+    def scale_out_folder(self) -> Path:
+        """Shards of work that is being done, shared by all workers; empty between runs."""
+        return self.home / "scale_out"
 
     @property
     def dagster_home(self) -> Path:

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 #: One thread a process: the processes already fill the cores (OpenBLAS with 4 threads on 2 cores is 20 times
 #: slower). Libraries read these when they are loaded, so workers set them before any other import.
-_ONE_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 #: Shards handed out for each worker: one that it works on, one that waits for it.
 _SHARDS_IN_FLIGHT_PER_WORKER = 2
@@ -165,7 +165,7 @@ _pending_initializer: bytes | None = None
 def _prepare_worker(leash_end: Connection, initializer: bytes) -> None:
     """First thing in a worker. `initializer` stays pickled until the thread counts are set."""
     global _pending_initializer
-    for variable in _ONE_THREAD_VARIABLES:
+    for variable in ONE_THREAD_VARIABLES:
         os.environ[variable] = "1"
     # Ctrl-C reaches the whole terminal group: the parent decides, and its leash ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

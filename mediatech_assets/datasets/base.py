@@ -13,6 +13,7 @@ import pyarrow as pa
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome
 from mediatech_assets.errors import MediatechError
 from mediatech_assets.records import Records
+from mediatech_assets.release.table_rule import TableRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,28 @@ def refuse_duplicates(first: Document, second: Document) -> Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long an installation keeps what something newer took the place of; `mediatech prune` applies it.
+
+    The newest release, the newest approved one, the newest one at each sink, and those of the last day stay whatever is
+    said here; so do raw files that documents come from.
+
+    Args:
+        releases: Local releases that stay, the newest included.
+        age: Age at which a former release goes all the same; none: no matter how old.
+        raw: Time after its download until a superseded raw file may go.
+    """
+
+    releases: int = 10
+    age: timedelta | None = None
+    raw: timedelta = timedelta(days=7)
+
+
+#: For sources that name persons.
+SHORT_RETENTION = Retention(releases=2, age=timedelta(days=30), raw=timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Everything the platform has to know about one dataset.
 
@@ -113,7 +136,9 @@ class Dataset:
         producer: Who publishes the source, in French.
         homepage: Page of the source for people.
         source: Where it comes from.
-        cadence: How often the upstream changes, for freshness.
+        cadence: How often the upstream changes, as a rule: how often it is asked follows from it.
+        late_after: Age of the newest publication from which the upstream counts as late: longer than the longest
+            pause that is usual (weekends, bank holidays, sessions of an assembly).
         wants: Whether a member (by its path) is a document; all others are skipped by rule.
         parse: Gives the documents and refusals of one member. Never raises for bad input.
         parser_version: Changes whenever `parse` gives other results for the same bytes.
@@ -121,8 +146,7 @@ class Dataset:
         published_columns: Columns of a release between `chunk_xxh64` and `chunk_text`, in the contract's order.
         heading: Lines put before a chunk's text, outermost first, from metadata (section context is added).
         merge: Joins two documents of one snapshot with the same id (first comes from the earlier file).
-        release_table: Folder of a row in the release, from metadata; none for datasets of one table.
-        release_table_columns: Metadata columns that `release_table` reads.
+        release_tables: How the rows of a release are divided into folders; none for datasets of one table.
         filters: Metadata columns that searches filter on (copied into every point's payload).
         section_columns: Published columns that differ from section to section: their values are the section's
             attributes of the same names, an empty text where a section has none.
@@ -131,6 +155,7 @@ class Dataset:
             not built below it. Profiles without one are measured and compared, not held to a floor.
         parse_full: As `parse`, with the personal data that `parse` leaves out. Only datasets whose source
             names persons have it; which one is used is the installation's choice (MEDIATECH_REDACTION).
+        retention: How long former releases and superseded raw files stay.
     """
 
     name: str
@@ -147,13 +172,14 @@ class Dataset:
     published_columns: tuple[str, ...]
     heading: Callable[[Mapping[str, MetadataValue]], list[str]]
     merge: Callable[[Document, Document], Document] = refuse_duplicates
-    release_table: Callable[[Mapping[str, MetadataValue]], str] | None = None
-    release_table_columns: tuple[str, ...] = ()
+    release_tables: TableRule | None = None
     filters: tuple[str, ...] = field(default=())
     section_columns: pa.Schema = field(default_factory=lambda: pa.schema([]))
     parse_full: Callable[[Member], list[Outcome]] | None = None
     in_force: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retrieval_floors: Mapping[str, float] = field(default_factory=dict)
+    late_after: timedelta = timedelta(days=5)
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def published_name(self) -> str:

@@ -19,7 +19,7 @@ from datetime import timedelta
 import lxml.etree as etree
 import pyarrow as pa
 
-from mediatech_assets.datasets.base import Dataset, DilaFund
+from mediatech_assets.datasets.base import SHORT_RETENTION, Dataset, DilaFund
 from mediatech_assets.documents.dila import (
     attribute_at,
     is_document_path,
@@ -145,6 +145,7 @@ DATASET = Dataset(
     homepage="https://www.data.gouv.fr/datasets/capp/",
     source=DilaFund("CAPP"),
     cadence=timedelta(days=1),
+    late_after=timedelta(days=45),
     wants=wants,
     parse=parse,
     parse_full=parse_full,
@@ -170,4 +171,5 @@ DATASET = Dataset(
     published_columns=(*_PUBLISHED_NAMES, "text"),
     heading=heading,
     filters=("nature", "jurisdiction", "solution", "decision_date", "number", "ecli"),
+    retention=SHORT_RETENTION,
 )

@@ -92,6 +92,7 @@ DATASET = Dataset(
     homepage="https://www.data.gouv.fr/datasets/les-deliberations-de-la-cnil/",
     source=DilaFund("CNIL"),
     cadence=timedelta(days=1),
+    late_after=timedelta(days=21),
     wants=wants,
     parse=parse,
     parser_version="1",

@@ -113,6 +113,7 @@ DATASET = Dataset(
     homepage="https://www.data.gouv.fr/datasets/constit-les-decisions-du-conseil-constitutionnel/",
     source=DilaFund("CONSTIT"),
     cadence=timedelta(days=1),
+    late_after=timedelta(days=30),
     wants=wants,
     parse=parse,
     parser_version="1",

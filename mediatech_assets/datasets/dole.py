@@ -327,6 +327,7 @@ DATASET = Dataset(
     homepage="https://www.data.gouv.fr/datasets/dole-les-dossiers-legislatifs/",
     source=DilaFund("DOLE"),
     cadence=timedelta(days=1),
+    late_after=timedelta(days=14),
     wants=wants,
     parse=parse,
     parser_version="1",

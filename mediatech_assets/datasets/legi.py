@@ -15,7 +15,6 @@ Oddities of the fund that this module answers:
 * a NOTA may be markup without any text: it is then empty.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +27,10 @@ from mediatech_assets.datasets.base import Dataset, DilaFund
 from mediatech_assets.documents.dila import NO_DATE, links_json, parse_document, text_at
 from mediatech_assets.documents.markup import element_text, line_text, one_line
 from mediatech_assets.documents.model import Document, Member, MetadataValue, Outcome, Section
+from mediatech_assets.release.table_rule import ReleaseTable, TableRule
 from mediatech_assets.schemas import column
 
 _WANTED = re.compile(r"(?:^|/)article/(?:.*/)?LEGIARTI[^/]*\.xml$")
-
-#: Longest table name that PostgreSQL and the published folders keep whole.
-_LONGEST_TABLE_NAME = 63
 
 _PUBLISHED = (
     column("nature", pa.string(), "Nature of the document: always « Article »."),
@@ -70,26 +67,18 @@ def heading(metadata: Mapping[str, MetadataValue]) -> list[str]:
     return [line for line in (name, str(metadata["subtitles"] or "")) if line]
 
 
-def release_table(metadata: Mapping[str, MetadataValue]) -> str:
-    """Folder of an article in the release: one per code, one per category of other texts.
+def release_table(metadata: Mapping[str, MetadataValue]) -> ReleaseTable:
+    """Table of an article in the release: one per code, one per category of other texts.
 
-    The name comes from the title itself, so that it is the one that consumers already use
-    (`legi_code_du_travail`). A name that is too long is cut at a word and gets eight hexadecimal digits of
-    the text's identifier: two codes with the same beginning keep apart.
+    A code is its identifier: its articles stay together although it had other titles, and two codes of one title
+    keep apart. Its name comes from the title, so that it is the one that consumers already use
+    (`legi_code_du_travail`).
     """
     category = str(metadata["category"] or "")
-    if not category:
-        return "legi_uncategorized"
-    if category != "CODE":
-        return f"legi_{_slug(category)}"
-    name = f"legi_{_slug(str(metadata['title'] or metadata['full_title'] or 'code'))}"
-    if len(name) <= _LONGEST_TABLE_NAME:
-        return name
-    suffix = "_" + hashlib.sha256(str(metadata["text_cid"]).encode()).hexdigest()[:8]
-    # One character more is looked at, so that a word which ends exactly at the limit is kept.
-    room = _LONGEST_TABLE_NAME - len(suffix)
-    kept = name[: room + 1].rpartition("_")[0] if "_" in name[len("legi_") : room + 1] else name[:room]
-    return kept + suffix
+    title = str(metadata["title"] or metadata["full_title"] or "code")
+    name = f"legi_{_slug(title if category == 'CODE' else category or 'uncategorized')}"
+    cid = str(metadata["text_cid"] or "") if category == "CODE" else ""
+    return ReleaseTable(cid or name, name)
 
 
 def _document(article_id: str, article: etree._Element) -> Document:
@@ -199,8 +188,9 @@ DATASET = Dataset(
     ),
     published_columns=(*_PUBLISHED_NAMES, "text"),
     heading=heading,
-    release_table=release_table,
-    release_table_columns=("category", "title", "full_title", "text_cid"),
+    release_tables=TableRule(
+        release_table, ("category", "title", "full_title", "text_cid"), newest="start_date"
+    ),
     # ABROGE_DIFF: repealed from a later day on.
     in_force={"status": ("VIGUEUR", "ABROGE_DIFF")},
     retrieval_floors={"use": 0.15},

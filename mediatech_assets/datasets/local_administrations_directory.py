@@ -9,7 +9,7 @@ codes, which is left alone.
 
 from datetime import timedelta
 
-from mediatech_assets.datasets.base import Dataset, Snapshot, SnapshotFile
+from mediatech_assets.datasets.base import SHORT_RETENTION, Dataset, Snapshot, SnapshotFile
 from mediatech_assets.documents import directory
 
 _URL = "https://lecomarquage.service-public.fr/donnees_locales_v4/all_latest.tar.bz2"
@@ -31,4 +31,5 @@ DATASET = Dataset(
     published_columns=directory.PUBLISHED_NAMES,
     heading=directory.heading,
     filters=directory.FILTERS,
+    retention=SHORT_RETENTION,
 )

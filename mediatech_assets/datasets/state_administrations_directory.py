@@ -8,7 +8,7 @@ The archive holds one file, whose name is not fixed: any `.json` is taken.
 
 from datetime import timedelta
 
-from mediatech_assets.datasets.base import Dataset, Snapshot, SnapshotFile
+from mediatech_assets.datasets.base import SHORT_RETENTION, Dataset, Snapshot, SnapshotFile
 from mediatech_assets.documents import directory
 
 _URL = (
@@ -32,4 +32,5 @@ DATASET = Dataset(
     published_columns=directory.PUBLISHED_NAMES,
     heading=directory.heading,
     filters=directory.FILTERS,
+    retention=SHORT_RETENTION,
 )

@@ -197,6 +197,7 @@ DATASET = Dataset(
     homepage="https://travail-emploi.gouv.fr/",
     source=Snapshot((SnapshotFile(_URL, "json", records=JsonRecords("sheet", "item", "pubId")),)),
     cadence=timedelta(days=1),
+    late_after=timedelta(days=21),
     wants=wants,
     parse=parse,
     parser_version="1",

@@ -8,13 +8,22 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 
-from mediatech_assets.documents.commit import AppliedFile, Changes, Delivery
+from mediatech_assets.documents.commit import AppliedFile, Changes, Delivery, Gathering, Rehearsal
+from mediatech_assets.documents.elsewhere import ParsedElsewhere, PlannedParsing
 from mediatech_assets.documents.model import Member
-from mediatech_assets.documents.parse import Group, Parser, RefusedInput, group_sha256, parse_shard
+from mediatech_assets.documents.parse import (
+    Group,
+    ParsedShard,
+    Parser,
+    RefusedInput,
+    group_sha256,
+    parse_shard,
+    shards_of,
+)
 from mediatech_assets.errors import RefusedFileError
 from mediatech_assets.lake import Lake, number, quoted
 from mediatech_assets.progress import track
@@ -64,6 +73,8 @@ class Documents:
         quarantine_bytes: Bytes of a refused input to keep.
         pool_from_bytes: Size of the raw files from which workers are worth their start: a LEGI stock of 12 MB
             (20,000 articles) took 12 s in this process and 7 s with two workers.
+        elsewhere: Takes parsed rows from other machines' workers, or plans their work; by default, parsing happens
+            here.
     """
 
     lake: Lake
@@ -74,17 +85,37 @@ class Documents:
     workers: int
     quarantine_bytes: int
     pool_from_bytes: int = 4_000_000
+    elsewhere: PlannedParsing | ParsedElsewhere | None = None
 
-    def apply(self, files: Sequence[RawFile]) -> Applied:
+    def plan(self, files: Sequence[RawFile], plan: PlannedParsing, *, again: bool = False) -> None:
+        """Writes what `apply` would parse now as shards for workers.
+
+        It is `apply` itself that goes through the files, with nothing parsed and nothing committed: so both decide
+        alike, and `apply` finds every shard again.
+
+        Args:
+            files: The manifest, oldest first.
+            plan: Takes the shards.
+            again: As for `apply`.
+
+        Raises:
+            RefusedFileError: no stock can be read.
+        """
+        replace(self, elsewhere=plan).apply(files, again=again)
+
+    def apply(self, files: Sequence[RawFile], *, again: bool = False) -> Applied:
         """Applies what is new: archives in order, or a snapshot whole.
 
         Args:
             files: The manifest, oldest first.
+            again: Read everything in use again, in one commit, although it is applied: a full refresh.
 
         Raises:
             RefusedFileError: no stock can be read, or a complete state without any document.
         """
-        return self.apply_snapshot(files) if _is_snapshot(files) else self.apply_archives(files)
+        if _is_snapshot(files):
+            return self.apply_snapshot(files, again=again)
+        return self.apply_archives(files, again=again)
 
     def pending(self, files: Sequence[RawFile]) -> list[RawFile]:
         """Files published and not applied: the lag.
@@ -101,7 +132,7 @@ class Documents:
         unread = _unread_stocks(files, base)
         return [*unread, *self._due(files, base, done)[0]] if base else unread
 
-    def apply_archives(self, files: Sequence[RawFile]) -> Applied:
+    def apply_archives(self, files: Sequence[RawFile], *, again: bool = False) -> Applied:
         """Folds DILA archives, oldest first: a stock, then the increments after it.
 
         Each archive is applied once, in a commit of its own. An archive that cannot be read stops the fold
@@ -111,6 +142,7 @@ class Documents:
 
         Args:
             files: The manifest, oldest first.
+            again: Read everything since the stock again, whatever was applied.
 
         Raises:
             RefusedFileError: no stock can be read, or a stock holds no document where there were some.
@@ -124,7 +156,7 @@ class Documents:
                 f"no stock of {self.dataset} can be read: {reasons}",
                 "nothing was changed; run again when the upstream has mended it",
             )
-        due, anew = self._due(files, base, done)
+        due, anew = self._due(files, base, {} if again else done)
         readable = list(takewhile(lambda file: file.ready, due))
         if anew and any(file.name in done for file in due[len(readable) :]):
             readable = []  # reading all again would stop before what is applied: that stays instead
@@ -135,13 +167,14 @@ class Documents:
         applied.problems += [_problem(file) for file in left if not file.ready]
         return applied
 
-    def apply_snapshot(self, files: Sequence[RawFile]) -> Applied:
+    def apply_snapshot(self, files: Sequence[RawFile], *, again: bool = False) -> Applied:
         """Makes the newest file of each feed the state of the documents; what vanished gets a tombstone.
 
         Every member is read and hashed; only those with other bytes than before are parsed and written.
 
         Args:
             files: The manifest, oldest version first.
+            again: Parse and write every member again, whatever was applied.
 
         Raises:
             RefusedFileError: the files hold no document, where there were some before.
@@ -161,12 +194,13 @@ class Documents:
         last = self._last_applied()
         if last.keys() - current.keys():
             return applied  # what came from a feed that is lost on our disk must not vanish with it
-        if last == {file.feed: (file.name, self.parser.version) for file in chosen}:
+        if not again and last == {file.feed: (file.name, self.parser.version) for file in chosen}:
             return applied
         with self._delivery(keep_copies=False) as delivery:
             skipped: Counter[str] = Counter()
             groups = self._groups(chosen, skipped, delivery, replacing=False)
-            self._take(self._other_than_before(groups, delivery), chosen, delivery, replacing=False)
+            changed = groups if again else self._other_than_before(groups, delivery)
+            self._take(changed, chosen, delivery, replacing=False)
             applied.changes = delivery.commit(
                 [AppliedFile(file, skipped=skipped[file.name]) for file in chosen],
                 self.parser.version,
@@ -197,7 +231,7 @@ class Documents:
                 applied.changes += delivery.commit(taken, self.parser.version, whole=whole)
             applied.files += [file.name for file in batch]
 
-    def _take_archive(self, file: RawFile, delivery: Delivery, *, replacing: bool) -> AppliedFile:
+    def _take_archive(self, file: RawFile, delivery: Gathering, *, replacing: bool) -> AppliedFile:
         """Gathers one archive. The lists act before its rows, wherever they stand in it."""
         paths, folders, lines = self._suppressions(file) if file.kind == "increment" else ([], [], 0)
         skipped: Counter[str] = Counter()
@@ -210,21 +244,28 @@ class Documents:
         self,
         groups: Iterable[Group],
         files: Sequence[RawFile],
-        delivery: Delivery,
+        delivery: Gathering,
         *,
         replacing: bool,
     ) -> None:
-        """Parses groups, in worker processes when there is much of it, and gathers what comes out."""
-        workers = self.workers if _size(files) >= self.pool_from_bytes else 0
+        """Parses groups and gathers what comes out."""
         step = f"{self.dataset}: parsing {', '.join(file.name for file in files)}"
         with track(step, None, "documents") as advance:
-            for shard in map_shards(partial(parse_shard, self.parser), _shards(groups), workers, step=step):
+            for shard in self._parsed(groups, files, step):
                 delivery.deliver(shard.rows, replacing=replacing)
                 delivery.refuse(shard.refusals, replacing=replacing)
                 advance(shard.rows.num_rows)
 
+    def _parsed(self, groups: Iterable[Group], files: Sequence[RawFile], step: str) -> Iterable[ParsedShard]:
+        """The groups parsed, in worker processes of this machine when there is much of it."""
+        if self.elsewhere is not None:
+            return self.elsewhere.parsed(self.parser, groups)
+        workers = self.workers if _size(files) >= self.pool_from_bytes else 0
+        work = partial(parse_shard, self.parser)
+        return map_shards(work, shards_of(groups, _SHARD_BYTES), workers, step=step)
+
     def _groups(
-        self, files: Sequence[RawFile], skipped: Counter[str], delivery: Delivery, *, replacing: bool
+        self, files: Sequence[RawFile], skipped: Counter[str], delivery: Gathering, *, replacing: bool
     ) -> Iterator[list[Member]]:
         """Members that are documents, those with the same path in several feeds together.
 
@@ -253,7 +294,7 @@ class Documents:
                         together.setdefault(read.path, []).append(member)
         yield from together.values()
 
-    def _other_than_before(self, groups: Iterable[Group], delivery: Delivery) -> Iterator[Group]:
+    def _other_than_before(self, groups: Iterable[Group], delivery: Gathering) -> Iterator[Group]:
         """Groups whose bytes are not those that their documents were parsed from by this parser."""
         known = self._parsed_members()
         kept: list[str] = []
@@ -330,7 +371,10 @@ class Documents:
         return {feed: (file, parser) for feed, file, parser in rows.fetchall()}
 
     @contextmanager
-    def _delivery(self, *, keep_copies: bool) -> Iterator[Delivery]:
+    def _delivery(self, *, keep_copies: bool) -> Iterator[Gathering]:
+        if isinstance(self.elsewhere, PlannedParsing):
+            yield Rehearsal()
+            return
         delivery = Delivery(
             self.lake,
             self.dataset,
@@ -348,19 +392,6 @@ def suppression_lines(data: bytes) -> list[str]:
     """Paths of a suppression list: one a line, without `.xml`, some with a trailing flag such as ` D`."""
     text = data.decode("utf-8", errors="replace")
     return [_LINE_FLAG.sub("", line.strip()) for line in text.splitlines() if line.strip()]
-
-
-def _shards(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    shard: list[Group] = []
-    size = 0
-    for group in groups:
-        shard.append(group)
-        size += sum(len(member.data) for member in group)
-        if size >= _SHARD_BYTES:
-            yield shard
-            shard, size = [], 0
-    if shard:
-        yield shard
 
 
 def _is_snapshot(files: Sequence[RawFile]) -> bool:

@@ -9,14 +9,14 @@ one is kept, because a suppression names a path, and when the newer path goes th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 
 from mediatech_assets.documents.parse import RefusedInput
 from mediatech_assets.errors import RefusedFileError
-from mediatech_assets.lake import Lake, insert_row, literal, quoted, utc_now
+from mediatech_assets.lake import Lake, insert_row, literal, number, quoted, utc_now
 from mediatech_assets.lake.connection import create_table_sql
 from mediatech_assets.records import RawFile
 from mediatech_assets.schemas import QUARANTINE, REFUSED_BY_MODEL, documents_schema
@@ -35,6 +35,7 @@ class Changes:
         removed: Those that went away.
         refused: Inputs sent to quarantine.
         held: Documents kept although the files do not show them: a refused record may be theirs.
+        purged: Documents of the files that were left out because a person had them erased.
     """
 
     delivered: int = 0
@@ -43,6 +44,7 @@ class Changes:
     removed: int = 0
     refused: int = 0
     held: int = 0
+    purged: int = 0
 
     def __add__(self, other: "Changes") -> "Changes":
         return Changes(
@@ -52,6 +54,7 @@ class Changes:
             self.removed + other.removed,
             self.refused + other.refused,
             self.held + other.held,
+            self.purged + other.purged,
         )
 
 
@@ -184,13 +187,14 @@ class Delivery:
         """
         now = utc_now()
         self._cursor.execute(f"SET VARIABLE committed_at = TIMESTAMP '{now.isoformat(sep=' ')}'")
+        purged = self._leave_out_purged()
         if not self._keep_copies:
             self._reopen_kept()
             self._refuse_duplicates()
         with self._lake.transaction(self._dataset, self._cursor):
             self._gather_pool(whole=whole)
             self._choose_winners()
-            changes = self._count_changes()
+            changes = replace(self._count_changes(), purged=purged)
             if whole and not changes.delivered and changes.removed:
                 raise RefusedFileError(
                     f"{', '.join(item.file.name for item in applied)} holds no document, where {self._dataset} "
@@ -202,6 +206,23 @@ class Delivery:
             self._write_quarantine(whole=whole)
             self._record_files(applied, parser_version, changes, now)
         return changes
+
+    def _leave_out_purged(self) -> int:
+        """Drops what a person had erased, good or refused, before anything of it is written; counts it."""
+        if not self._lake.has_table(self._dataset, "purged_documents"):
+            return 0
+        purged = f"SELECT doc_id FROM {self._table('purged_documents')}"
+        return number(self._cursor, f"DELETE FROM delivered WHERE doc_id IN ({purged})") + number(
+            self._cursor,
+            # A refused record or file has its identifier in its path, when it could not be read itself.
+            f"""
+            DELETE FROM refused WHERE EXISTS (
+              SELECT 1 FROM ({purged}) AS purged WHERE subject = purged.doc_id
+                OR ends_with(member, '[' || purged.doc_id || ']')
+                OR regexp_extract(member, '([^/]+?)([.][^./]*)?$', 1) = purged.doc_id
+            )
+            """,
+        )
 
     def _reopen_kept(self) -> None:
         """Takes kept members as delivered when another member delivers one of their ids."""
@@ -420,6 +441,29 @@ class Delivery:
     def _table(self, name: str) -> str:
         return f"{quoted(self._dataset)}.{name}"
 
+
+class Rehearsal:
+    """Stands for a delivery where nothing is to be gathered or committed: a plan goes through the files only."""
+
+    def suppress(self, paths: Sequence[str], folders: Sequence[str]) -> None:
+        """See `Delivery.suppress`."""
+
+    def keep(self, members: Sequence[str]) -> None:
+        """See `Delivery.keep`."""
+
+    def deliver(self, rows: pa.Table, *, replacing: bool) -> None:
+        """See `Delivery.deliver`."""
+
+    def refuse(self, refusals: Sequence[RefusedInput], *, replacing: bool) -> None:
+        """See `Delivery.refuse`."""
+
+    def commit(self, applied: Sequence[AppliedFile], parser_version: str, *, whole: bool) -> Changes:  # noqa: ARG002
+        """Changes nothing; see `Delivery.commit`."""
+        return Changes()
+
+
+#: What rows and suppressions are given to.
+Gathering = Delivery | Rehearsal
 
 #: SQL that is true when a refused record has no key (its path ends in a position): it may be any document that
 #: is missing, so none of them is taken for vanished.

@@ -6,7 +6,7 @@ turning whatever goes wrong into a refusal. What does not: reading archives, and
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from mediatech_assets.documents.model import Document, Member, Outcome, Refusal
 from mediatech_assets.errors import MediatechError
 from mediatech_assets.schemas import documents_schema
+from mediatech_assets.shards import cut_by_size
 
 #: Set by the commit, not by parsing.
 _COMMIT_COLUMNS = ("first_seen", "changed_at")
@@ -92,6 +93,11 @@ def parse_shard(parser: Parser, groups: Sequence[Group]) -> ParsedShard:
             if problem
         ]
         return ParsedShard(_table(parser, fitting), refusals)
+
+
+def shards_of(groups: Iterable[Group], shard_bytes: int) -> Iterator[list[Group]]:
+    """Groups in their order, as shards of at least so many bytes of members; the last one may be smaller."""
+    return cut_by_size(groups, lambda group: sum(len(member.data) for member in group), shard_bytes)
 
 
 def group_sha256(group: Group) -> str:

@@ -9,16 +9,17 @@ catalogs at once, and each write holds the catalog's own lock.
 """
 
 import importlib.resources
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from mediatech_assets import __version__
-from mediatech_assets.errors import LakeError
+from mediatech_assets.errors import BusyError, LakeError
 from mediatech_assets.lake.locks import exclusive
 from mediatech_assets.schemas import LAKE_FORMAT, LAKE_FORMAT_TABLE
 
@@ -26,6 +27,25 @@ _EXTENSIONS = ("sqlite_scanner", "ducklake")
 #: Rows of a Parquet row group: a writer holds a whole one in memory, and a document may have 100,000 characters.
 _ROWS_PER_GROUP = 8_192
 _COMMIT_WAIT_SECONDS = 120.0
+
+#: DuckLake keeps the least and the greatest text that a column ever had, also when its row is long gone. This makes
+#: them those of the present files, or unknown where a file does not say.
+_BOUNDS_OF_TEXTS = """
+    UPDATE ducklake_table_column_stats AS whole SET (min_value, max_value) = (
+      SELECT CASE WHEN is_known THEN least END, CASE WHEN is_known THEN greatest END FROM (
+        SELECT min(part.min_value) AS least, max(part.max_value) AS greatest,
+          min(coalesce(part.null_count = file.record_count OR (
+            part.min_value IS NOT NULL AND part.max_value IS NOT NULL), 0)) AS is_known
+        FROM ducklake_data_file AS file LEFT JOIN ducklake_file_column_stats AS part
+          ON part.data_file_id = file.data_file_id AND part.column_id = whole.column_id
+        WHERE file.table_id = whole.table_id
+      )
+    )
+    WHERE EXISTS (
+      SELECT 1 FROM ducklake_column AS described WHERE described.table_id = whole.table_id
+        AND described.column_id = whole.column_id AND described.column_type IN ('varchar', 'blob')
+    )
+"""
 
 
 class Lake:
@@ -73,6 +93,19 @@ class Lake:
         """Whether catalog `name` exists on disk."""
         return self._catalog_file(name).is_file()
 
+    def rewrite_catalog(self, name: str) -> None:
+        """Writes the file of catalog `name` anew, so that nothing of deleted rows stays in its free pages or its log.
+
+        The connection is closed, and opened again when needed.
+
+        Raises:
+            BusyError: another process keeps reading it.
+            LakeError: the file cannot be written.
+        """
+        self.close()
+        with exclusive(self._locks, f"lake-{name}", f"writing the {name} catalog anew", _COMMIT_WAIT_SECONDS):
+            rewrite_database(self._catalog_file(name), _BOUNDS_OF_TEXTS)
+
     def open(self, name: str, tables: Mapping[str, pa.Schema]) -> None:
         """Attaches catalog `name`, creating it and the missing ones of its tables.
 
@@ -81,13 +114,7 @@ class Lake:
         """
         with self._guard:
             if name not in self._attached:
-                self._attach(name)
-                try:
-                    self._require_known_format(name)
-                except LakeError:
-                    self._connect().execute(f"DETACH {quoted(name)}")
-                    raise
-                self._attached[name] = self._tables(name)
+                self._attached[name] = self._attach(name)
         missing = [table for table in tables if table not in self._attached[name]]
         if missing and not self._read_only:
             self._create_tables(name, {table: tables[table] for table in missing})
@@ -96,6 +123,15 @@ class Lake:
     def has_table(self, name: str, table: str) -> bool:
         """Whether the open catalog `name` has a table."""
         return table in self._attached.get(name, set())
+
+    def table_bytes(self, name: str, table: str) -> int:
+        """Bytes of the files of a catalog's table as it is now, without those of former snapshots."""
+        with self.cursor() as cursor:
+            row = cursor.execute(
+                "SELECT file_size_bytes + delete_file_size_bytes FROM ducklake_table_info(?) WHERE table_name = ?",
+                [name, table],
+            ).fetchone()
+        return int(row[0]) if row and row[0] else 0
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor of its own for reading: temporary tables and registered data stay private to it."""
@@ -136,7 +172,7 @@ class Lake:
         if self._connection is None:
             spill = self._folder / "tmp"
             spill.mkdir(parents=True, exist_ok=True)
-            self._connection = duckdb.connect(
+            connection = duckdb.connect(
                 ":memory:",
                 config={
                     "autoinstall_known_extensions": "false",
@@ -148,13 +184,16 @@ class Lake:
                 },
             )
             for extension in _EXTENSIONS:
-                self._connection.execute(f"LOAD '{_extension_file(extension)}'")
+                connection.execute(f"LOAD '{_extension_file(extension)}'")
+            # Whole, or none: an interrupt between two extensions left half of one.
+            self._connection = connection
         return self._connection
 
     def _catalog_file(self, name: str) -> Path:
         return self._folder / f"{name}.sqlite"
 
-    def _attach(self, name: str) -> None:
+    def _attach(self, name: str) -> set[str]:
+        """Attaches catalog `name`, whole or not at all; gives its tables."""
         if self._read_only and not self.exists(name):
             raise LakeError(
                 f"the lake holds nothing of {name} yet ({self._catalog_file(name)} does not exist)",
@@ -171,7 +210,14 @@ class Lake:
         with exclusive(self._locks, f"lake-{name}", f"opening the {name} catalog", _COMMIT_WAIT_SECONDS):
             try:
                 connection.execute(f"ATTACH {source} AS {quoted(name)} ({', '.join(options)})")
-            except duckdb.Error as error:
+                self._require_known_format(name)
+                return self._tables(name)
+            except BaseException as error:
+                # Whatever it was (SQLite without room, an interrupt): a second try must not fail because the first one
+                # left its catalog attached, which would hide the reason.
+                connection.execute(f"DETACH DATABASE IF EXISTS {quoted(name)}")
+                if not isinstance(error, duckdb.Error):
+                    raise
                 raise LakeError(
                     f"the {name} catalog of the lake cannot be opened ({self._catalog_file(name)}): {error}",
                     "if a newer mediatech wrote it, upgrade this one; else restore the file from a backup, "
@@ -206,6 +252,33 @@ class Lake:
                 f"mediatech {row[1]}; this is mediatech {__version__}, which knows up to format {LAKE_FORMAT}",
                 "upgrade mediatech-assets, or point MEDIATECH_HOME at another folder",
             )
+
+
+def rewrite_database(path: Path, *statements: str) -> None:
+    """Writes a SQLite file anew and empties its write-ahead log: deleted rows leave both.
+
+    Args:
+        path: The file.
+        *statements: SQL to run before, in one transaction.
+
+    Raises:
+        BusyError: another process keeps reading it.
+        LakeError: the file cannot be written.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=_COMMIT_WAIT_SECONDS)) as database:
+            with database:
+                for statement in statements:
+                    database.execute(statement)
+            database.execute("VACUUM")
+            busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise LakeError(
+            f"{path} cannot be written anew: {error}",
+            "end the processes that use it, make room on the disk, then run the same command again",
+        ) from error
+    if busy:
+        raise BusyError(f"another process keeps reading {path}", "try again when it has finished, or stop it")
 
 
 def quoted(identifier: str) -> str:

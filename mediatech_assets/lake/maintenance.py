@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from mediatech_assets.errors import LakeError
-from mediatech_assets.lake.connection import Lake, literal
+from mediatech_assets.lake.connection import Lake, literal, quoted
 
 #: Size of a merged file. The catalog's lock is held while one is written, so others wait a second or two.
 _TARGET_FILE_SIZE = "128MB"
@@ -96,6 +96,56 @@ def compact(
             "nothing was lost: its rows are as before; run `mediatech doctor`, then the upkeep again",
         ) from error
     return Compaction(files_before, files_after, bytes_before, bytes_after, expired, removed)
+
+
+def forget(lake: Lake, catalog: str, *, dated_tables: Iterable[str] = ()) -> Compaction:
+    """Makes deleted rows unreadable for good: their files, every snapshot that shows them, and the catalog's own pages.
+
+    Unlike `compact` it leaves nothing to readers that began before, and no snapshot that a release names. Running
+    it again continues what a killed run left.
+
+    Args:
+        lake: The lake, opened for writing.
+        catalog: The catalog.
+        dated_tables: Tables whose last change dates what is made of them. Their former snapshots go as well, so a row
+            of each is written again as it is: the snapshot of that dates them from now on.
+
+    Raises:
+        LakeError: the catalog cannot be opened, or a step failed; no row is lost.
+        BusyError: another process keeps reading the catalog.
+    """
+    lake.open(catalog, {})
+    try:
+        files_before, bytes_before = _files(lake, catalog)
+        for table in _tables(lake, catalog):
+            with lake.transaction(catalog) as cursor:
+                cursor.execute(
+                    f"CALL ducklake_rewrite_data_files({literal(catalog)}, {literal(table)}, delete_threshold => 0)"
+                )
+        for table in dated_tables:
+            _date_anew(lake, catalog, table)
+        now = datetime.now(UTC) + GRACE  # beyond every snapshot and file
+        expired = _expire(lake, catalog, frozenset(), frozenset(), now)
+        removed = _remove_files(lake, catalog, now)
+        files_after, bytes_after = _files(lake, catalog)
+    except duckdb.Error as error:
+        lake.close()
+        raise LakeError(
+            f"the history of the {catalog} catalog cannot be removed: {error}",
+            "nothing else was lost; run `mediatech doctor`, then the same command again",
+        ) from error
+    lake.rewrite_catalog(catalog)
+    return Compaction(files_before, files_after, bytes_before, bytes_after, expired, removed)
+
+
+def _date_anew(lake: Lake, catalog: str, table: str) -> None:
+    name = f"{quoted(catalog)}.{quoted(table)}"
+    with lake.transaction(catalog) as cursor:
+        row = cursor.execute(f"SELECT min(rowid) FROM {name}").fetchone()
+        if row and row[0] is not None:
+            column = cursor.execute(f"SELECT * FROM {name} LIMIT 0").description or []
+            same = quoted(column[0][0])
+            cursor.execute(f"UPDATE {name} SET {same} = {same} WHERE rowid = ?", [row[0]])
 
 
 def _files(lake: Lake, catalog: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -47,7 +48,7 @@ _UNREADABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
     """A member that was reached and not read yet.
 
     Args:
@@ -56,6 +57,7 @@ class _Entry:
         modified: Its time, seconds since 1970 UTC.
         open: Opens its bytes.
         refusal: Why it must not be opened, whatever is wanted of it; empty when it can be.
+        start: Where it begins: in the unpacked archive (tar) or in the file (zip).
     """
 
     path: str
@@ -63,6 +65,12 @@ class _Entry:
     modified: float
     open: Callable[[], BinaryIO]
     refusal: str = ""
+    start: int = 0
+
+
+def entries(path: Path, format: str) -> Iterator[Entry]:
+    """Files of an archive, in its order, none of them read yet; each is read before the next one is taken."""
+    return _READERS[format](path)
 
 
 def read_members(path: Path, format: str, records: Records | None = None) -> Iterator[ArchiveMember]:
@@ -76,9 +84,20 @@ def read_members(path: Path, format: str, records: Records | None = None) -> Ite
     Raises:
         RefusedFileError: the file is gone, not of that format, ends too early or unpacks to too much.
     """
+    with refused_as_a_whole(path, format):
+        for entry in entries(path, format):
+            yield from members_of(entry, records)
+
+
+@contextmanager
+def refused_as_a_whole(path: Path, format: str) -> Iterator[None]:
+    """Turns whatever reading an archive raises into its refusal.
+
+    Raises:
+        RefusedFileError: the file is gone, not of that format, ends too early or unpacks to too much.
+    """
     try:
-        for entry in _READERS[format](path):
-            yield from _members(entry, records)
+        yield
     except RefusedFileError as error:  # from the cutter, which does not know the file
         raise RefusedFileError(f"{path.name}: {error.problem}", error.remedy) from error
     except FileNotFoundError as error:
@@ -111,10 +130,11 @@ def total_limit(path: Path) -> int:
     return max(MEMBER_LIMIT, RATIO_LIMIT * path.stat().st_size)
 
 
-def _members(entry: _Entry, records: Records | None) -> Iterator[ArchiveMember]:
+def members_of(entry: Entry, records: Records | None) -> Iterator[ArchiveMember]:
+    """The documents of an entry: itself, or its records; without bytes when it must not or need not be read."""
     path = _STAMP_FOLDER.sub("", entry.path)
     refusal = _path_refusal(entry.path) or entry.refusal
-    is_cut = records is not None and fnmatchcase(PurePosixPath(path).name, records.member)
+    is_cut = records is not None and is_cut_into(entry, records)
     limit = CUT_MEMBER_LIMIT if is_cut else MEMBER_LIMIT
     if not refusal and entry.size > limit:
         refusal = f"it is larger than {limit:,} bytes"
@@ -127,6 +147,11 @@ def _members(entry: _Entry, records: Records | None) -> Iterator[ArchiveMember]:
         else:
             # A length is given on purpose: without one, more than a zip announces is unpacked.
             yield ArchiveMember(path, stream.read(entry.size), entry.modified)
+
+
+def is_cut_into(entry: Entry, records: Records) -> bool:
+    """Whether an entry is read record by record."""
+    return fnmatchcase(PurePosixPath(_STAMP_FOLDER.sub("", entry.path)).name, records.member)
 
 
 class _Bounded:
@@ -170,7 +195,7 @@ class _Bounded:
             raise tarfile.ReadError(f"it unpacks to more than {self._limit:,} bytes")
 
 
-def _walk_tar(unpack: Callable[[Path], BinaryIO], path: Path) -> Iterator[_Entry]:
+def _walk_tar(unpack: Callable[[Path], BinaryIO], path: Path) -> Iterator[Entry]:
     with unpack(path) as stream:
         bounded = _Bounded(stream, total_limit(path))
         with tarfile.open(fileobj=bounded, mode="r:") as archive:  # type: ignore[call-overload]
@@ -183,21 +208,21 @@ def _walk_tar(unpack: Callable[[Path], BinaryIO], path: Path) -> Iterator[_Entry
         bounded.drain()
 
 
-def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
+def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Entry:
     refusal = "" if info.isreg() and not info.issparse() else "links, devices and sparse files are refused"
-    return _Entry(info.name, info.size, float(info.mtime), partial(archive.extractfile, info), refusal)  # type: ignore[arg-type]
+    opened = partial(archive.extractfile, info)
+    return Entry(info.name, info.size, float(info.mtime), opened, refusal, info.offset)  # type: ignore[arg-type]
 
 
-def _walk_zip(path: Path) -> Iterator[_Entry]:
+def _walk_zip(path: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(path) as archive:
         limit = total_limit(path)
         if sum(info.file_size for info in archive.infolist()) > limit:
             raise zipfile.BadZipFile(f"it unpacks to more than {limit:,} bytes")
         for info in archive.infolist():
             if not info.is_dir():
-                yield _Entry(
-                    info.filename, info.file_size, _zip_time(info), partial(_open_zipped, archive, info)
-                )
+                opened = partial(_open_zipped, archive, info)
+                yield Entry(info.filename, info.file_size, _zip_time(info), opened, start=info.header_offset)
 
 
 def _open_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
@@ -209,12 +234,12 @@ def _open_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     return archive.open(info)  # type: ignore[return-value]
 
 
-def _single_file(path: Path) -> Iterator[_Entry]:
+def _single_file(path: Path) -> Iterator[Entry]:
     stat = path.stat()
-    yield _Entry(path.name, stat.st_size, stat.st_mtime, partial(path.open, "rb"))  # type: ignore[arg-type]
+    yield Entry(path.name, stat.st_size, stat.st_mtime, partial(path.open, "rb"))  # type: ignore[arg-type]
 
 
-_READERS: dict[str, Callable[[Path], Iterator[_Entry]]] = {
+_READERS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "targz": partial(_walk_tar, gzip.open),  # type: ignore[arg-type]
     "tarbz2": partial(_walk_tar, bz2.open),  # type: ignore[arg-type]
     "zip": _walk_zip,

@@ -10,11 +10,12 @@ Other damage refuses the file, since going on would take all that comes after it
 
 import codecs
 import csv
+import io
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, BinaryIO, NoReturn
@@ -30,6 +31,7 @@ RECORD_LIMIT = 16 * 1024 * 1024
 _KEY_LIMIT = 200
 
 _BLOCK = 1 << 17
+_BYTE_ORDER_MARK = "\ufeff"
 _JSON_SPACES = re.compile(r"[ \t\n\r]*")
 #: Characters of an unfinished exponent (`e+`): a number that ends so close to what was read may go on.
 _UNFINISHED_NUMBER = 2
@@ -58,9 +60,132 @@ def cut_records(
         RefusedFileError: the file is truncated or broken, holds no such list or table, or is not UTF-8. Records
             given before must then not be used either.
     """
+    return (record.member for record in placed_records(stream, records, modified))
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """A record and where it stands in its file.
+
+    Args:
+        member: The record.
+        start: Where it begins, in characters behind a byte order mark (JSON) or in bytes (CSV).
+        end: Where it ends; of a row, behind its line end.
+    """
+
+    member: ArchiveMember
+    start: int
+    end: int
+
+
+def placed_records(
+    stream: BinaryIO, records: JsonRecords | CsvRecords, modified: float
+) -> Iterator[PlacedRecord]:
+    """As `cut_records`, with the place of each record."""
     if isinstance(records, JsonRecords):
         return _cut_json(stream, records, modified)
     return _cut_csv(stream, records, modified)
+
+
+def write_without(
+    stream: BinaryIO,
+    records: JsonRecords | CsvRecords,
+    holds: Callable[[ArchiveMember], bool],
+    target: BinaryIO,
+) -> int:
+    """Copies a file without some of its records; everything else keeps its bytes.
+
+    Args:
+        stream: The file, which is read twice.
+        records: How it is cut.
+        holds: Whether a record is left out.
+        target: Where the copy goes.
+
+    Returns:
+        Records left out.
+
+    Raises:
+        RefusedFileError: as `cut_records`.
+    """
+    placed = placed_records(stream, records, 0.0)
+    if isinstance(records, JsonRecords):
+        holes, count = _json_holes(placed, holds)
+        stream.seek(0)
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        try:
+            _copy_text(text, holes, target)
+        finally:
+            text.detach()
+    else:
+        holes = [(record.start, record.end) for record in placed if holds(record.member)]
+        count = len(holes)
+        stream.seek(0)
+        for kept, gap in _pieces(holes):
+            _copy_bytes(stream, kept, target)
+            stream.seek(gap, io.SEEK_CUR)
+    return count
+
+
+def _json_holes(
+    placed: Iterable[PlacedRecord], holds: Callable[[ArchiveMember], bool]
+) -> tuple[list[tuple[int, int]], int]:
+    """What to leave out of a list, each record with the comma that belongs to it, and the number of records."""
+    holes: list[tuple[int, int]] = []
+    count, kept_end = 0, None
+    dropped: PlacedRecord | None = None
+    for record in placed:
+        if dropped is not None:
+            holes.append((dropped.start, record.start))
+        dropped = record if holds(record.member) else None
+        count += dropped is not None
+        kept_end = kept_end if dropped is not None else record.end
+    if dropped is not None:  # the last one: the comma before it goes, and what was dropped right before it
+        first = dropped.start if kept_end is None else kept_end
+        holes = [hole for hole in holes if hole[1] <= first]
+        holes.append((first, dropped.end))
+    return holes, count
+
+
+def _pieces(holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int | None, int]]:
+    """How much stays before each hole, and how much the hole has; what stays behind the last one has no length."""
+    place = 0
+    for start, end in holes:
+        yield start - place, end - start
+        place = end
+    yield None, 0
+
+
+def _copy_text(text: io.TextIOWrapper, holes: Sequence[tuple[int, int]], target: BinaryIO) -> None:
+    pending = text.read(1)
+    if pending == _BYTE_ORDER_MARK:  # places are counted behind it
+        target.write(pending.encode())
+        pending = ""
+    for kept, gap in _pieces(holes):
+        pending = _pass_text(text, pending, kept, target)
+        pending = _pass_text(text, pending, gap, None)
+
+
+def _pass_text(text: io.TextIOWrapper, pending: str, length: int | None, target: BinaryIO | None) -> str:
+    """Takes so many characters, all when no length is given, and gives back what was read beyond them."""
+    while length is None or length > 0:
+        piece = pending or text.read(_BLOCK)
+        if not piece:
+            return ""
+        taken = piece if length is None else piece[:length]
+        pending = piece[len(taken) :]
+        length = None if length is None else length - len(taken)
+        if target is not None:
+            target.write(taken.encode())
+    return pending
+
+
+def _copy_bytes(stream: BinaryIO, length: int | None, target: BinaryIO) -> None:
+    while length is None or length > 0:
+        piece = stream.read(_BLOCK if length is None else min(_BLOCK, length))
+        if not piece:
+            return
+        target.write(piece)
+        length = None if length is None else length - len(piece)
 
 
 def _path(name: str, key: object, position: int) -> str:
@@ -71,7 +196,7 @@ def _path(name: str, key: object, position: int) -> str:
 # ------------------------------------------------------------------ JSON
 
 
-def _cut_json(stream: BinaryIO, records: JsonRecords, modified: float) -> Iterator[ArchiveMember]:
+def _cut_json(stream: BinaryIO, records: JsonRecords, modified: float) -> Iterator[PlacedRecord]:
     text = _JsonText(stream)
     *keys, _ = records.prefix.split(".")
     for position, (value, written) in enumerate(_items_below(text, keys, keys), start=1):
@@ -80,9 +205,11 @@ def _cut_json(stream: BinaryIO, records: JsonRecords, modified: float) -> Iterat
         try:
             data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
-            yield ArchiveMember(path, written.encode(), modified, _unwritable(records.name, position, error))
+            refusal = _unwritable(records.name, position, error)
+            member = ArchiveMember(path, written.encode(), modified, refusal)
         else:
-            yield ArchiveMember(path, data, modified)
+            member = ArchiveMember(path, data, modified)
+        yield PlacedRecord(member, text.place - len(written), text.place)
     text.require_end()
 
 
@@ -136,6 +263,11 @@ class _JsonText:
         self._at = 0
         self._passed = 0
         self._has_ended = False
+
+    @property
+    def place(self) -> int:
+        """Characters read so far, behind a byte order mark."""
+        return self._passed + self._at
 
     def object_keys(self) -> Iterator[Any]:
         """Keys of the object that comes next; whoever iterates reads each one's value."""
@@ -244,7 +376,7 @@ class _RowError(ValueError):
     """Why a row cannot be read."""
 
 
-def _cut_csv(stream: BinaryIO, records: CsvRecords, modified: float) -> Iterator[ArchiveMember]:
+def _cut_csv(stream: BinaryIO, records: CsvRecords, modified: float) -> Iterator[PlacedRecord]:
     lines = _Lines(stream)
     grammar = _row_grammar(records.delimiter)
     header = lines.take_row(re.compile(rb"(?!)"))
@@ -270,10 +402,11 @@ def _cut_csv(stream: BinaryIO, records: CsvRecords, modified: float) -> Iterator
             named = key.match(row.data)
             path = _path(records.name, named[1].decode(errors="replace") if named else "", position)
             reason = f"row {position} (line {row.line:,}): {error}"
-            yield ArchiveMember(path, bytes(row.data), modified, reason)
+            member = ArchiveMember(path, bytes(row.data), modified, reason)
         else:
             data = json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False).encode()
-            yield ArchiveMember(_path(records.name, values[0], position), data, modified)
+            member = ArchiveMember(_path(records.name, values[0], position), data, modified)
+        yield PlacedRecord(member, row.start, lines.place)
 
 
 @dataclass(slots=True)
@@ -282,10 +415,12 @@ class _Row:
 
     Args:
         line: Number of its first line, from 1.
+        start: Where it begins, in bytes.
         data: Its bytes, with the line ends, up to a little over the limit.
     """
 
     line: int
+    start: int
     data: bytearray = field(default_factory=bytearray)
 
     def add(self, line: bytes) -> None:
@@ -299,7 +434,10 @@ class _Lines:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._next = self._read().removeprefix(codecs.BOM_UTF8)
+        first = self._read()
+        self._next = first.removeprefix(codecs.BOM_UTF8)
+        #: Bytes taken so far, a byte order mark included.
+        self.place = len(first) - len(self._next)
         self._last = b""
         self._number = 1
 
@@ -307,7 +445,7 @@ class _Lines:
         """The next row: lines until the quotes balance, or the next row begins; empty at the end."""
         while self._next and not self._next.strip(b"\r\n"):
             self._take()
-        row, quotes = _Row(self._number), 0
+        row, quotes = _Row(self._number, self.place), 0
         while self._next and (not row.data or (quotes % 2 and not begins.match(self._next))):
             quotes += self._next.count(b'"')
             row.add(self._take())
@@ -326,6 +464,7 @@ class _Lines:
     def _take(self) -> bytes:
         self._last, self._next = self._next, self._read()
         self._number += self._last.endswith(b"\n")
+        self.place += len(self._last)
         return self._last
 
     def _read(self) -> bytes:

@@ -7,7 +7,7 @@ and downloads that resume. What does not: which addresses a dataset needs, or wh
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,9 +84,28 @@ class Upstream(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedPage:
+    """A page as it was last read.
+
+    Args:
+        text: What it said.
+        validators: Headers that ask for it only if it changed (RFC 9110, 13.1).
+    """
+
+    text: str
+    validators: Mapping[str, str]
+
+
 @contextmanager
 def open_upstream(
-    base: str, hosts: Iterable[str], *, timeout: float, attempts: int, user_agent: str
+    base: str,
+    hosts: Iterable[str],
+    *,
+    timeout: float,
+    attempts: int,
+    user_agent: str,
+    pages: MutableMapping[str, RememberedPage] | None = None,
 ) -> Iterator[Upstream]:
     """The upstream hosts, or what stands for them.
 
@@ -96,6 +115,8 @@ def open_upstream(
         timeout: Seconds without an answer before a retry.
         attempts: Attempts for each request.
         user_agent: How we introduce ourselves.
+        pages: Pages read before, by the address asked: a host that gives them an ETag or a time is asked for a page
+            only if it changed. Pages read are added.
 
     Raises:
         ConfigurationError: the base is neither a URL nor an existing folder.
@@ -116,14 +137,22 @@ def open_upstream(
         )
     log_retries()
     with httpx.Client(timeout=timeout, headers={"User-Agent": user_agent}, follow_redirects=False) as client:
-        yield HttpUpstream(client, base.rstrip("/"), allowed, attempts)
+        yield HttpUpstream(client, base.rstrip("/"), allowed, attempts, {} if pages is None else pages)
 
 
 class HttpUpstream:
     """The hosts themselves, or an HTTP mirror of them."""
 
-    def __init__(self, client: httpx.Client, base: str, hosts: frozenset[str], attempts: int) -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+        base: str,
+        hosts: frozenset[str],
+        attempts: int,
+        pages: MutableMapping[str, RememberedPage],
+    ) -> None:
         self._client = client
+        self._pages = pages
         self._base = base
         self._hosts = hosts
         self._attempts = attempts
@@ -131,9 +160,13 @@ class HttpUpstream:
 
     def read_page(self, url: str) -> str:
         """See `Upstream.read_page`."""
+        asked = self._physical(url)
+        known = self._pages.get(asked)
 
         def read() -> str:
-            with self._answer("GET", url) as response:
+            with self._answer("GET", url, dict(known.validators) if known else None) as response:
+                if known and response.status_code == httpx.codes.NOT_MODIFIED:
+                    return known.text
                 body = bytearray()
                 for block in response.iter_bytes(_BLOCK):
                     body += block
@@ -141,7 +174,10 @@ class HttpUpstream:
                         raise UpstreamError(
                             f"{url} is larger than {_PAGE_LIMIT:,} bytes", "check that it is a listing"
                         )
-                return body.decode(response.encoding or "utf-8", errors="replace")
+                text = body.decode(response.encoding or "utf-8", errors="replace")
+                if validators := _validators(response):
+                    self._pages[asked] = RememberedPage(text, validators)
+                return text
 
         return self._with_retries(url, read)
 
@@ -208,7 +244,8 @@ class HttpUpstream:
             with self._client.stream(method, self._physical(address), headers=headers) as response:
                 if not response.has_redirect_location:
                     refused_range = response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
-                    if not (refused_range and headers and "Range" in headers):
+                    not_modified = response.status_code == httpx.codes.NOT_MODIFIED and bool(headers)
+                    if not (not_modified or (refused_range and headers and "Range" in headers)):
                         response.raise_for_status()
                     yield response
                     return
@@ -367,6 +404,14 @@ def _facts(response: httpx.Response, complete_size: int | None = None) -> FileFa
         last_modified=_iso(response.headers.get("Last-Modified")),
         size=complete_size if complete_size is not None else (int(length) if length else None),
     )
+
+
+def _validators(response: httpx.Response) -> dict[str, str]:
+    """Headers that ask for the page only if it changed; of the two, the ETag is the sharper one."""
+    if etag := response.headers.get("ETag"):
+        return {"If-None-Match": etag}
+    modified = response.headers.get("Last-Modified")
+    return {"If-Modified-Since": modified} if modified else {}
 
 
 def _iso(http_date: str | None) -> str | None:

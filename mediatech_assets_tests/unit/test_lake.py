@@ -72,6 +72,23 @@ def test_a_missing_catalog_that_is_only_read_names_the_command(tmp_path):
     assert not (tmp_path / "lake" / "legi.sqlite").exists()
 
 
+def test_a_catalog_that_failed_at_its_first_look_can_be_opened_later(tmp_path):
+    # A step is tried twice: "already exists" at the second try hid why the first one had failed.
+    whole = new_lake(tmp_path)
+    whole.open("numbers", NUMBERS)
+    whole.cursor().execute("ALTER TABLE numbers.lake_format RENAME COLUMN written_by TO author")
+    other = new_lake(tmp_path)
+    for _ in range(2):
+        with pytest.raises(LakeError, match="written_by"):
+            other.open("numbers", NUMBERS)
+    whole.cursor().execute("ALTER TABLE numbers.lake_format RENAME COLUMN author TO written_by")
+    other.open("numbers", NUMBERS)
+    add(other, 1)
+    assert numbers(whole) == [1]
+    whole.close()
+    other.close()
+
+
 def test_a_reader_cannot_write(tmp_path):
     writer = new_lake(tmp_path)
     writer.open("numbers", NUMBERS)

@@ -3,7 +3,15 @@
 import pytest
 
 from mediatech_assets.errors import ConfigurationError
-from mediatech_assets.layers import BUILT_LAYERS, Layer, asset_key, layer_before, parse_layers
+from mediatech_assets.layers import (
+    BUILT_LAYERS,
+    Layer,
+    Sink,
+    asset_key,
+    layer_before,
+    parse_layers,
+    parse_sink,
+)
 
 
 def test_the_layers_follow_each_other():
@@ -48,3 +56,17 @@ def test_what_cannot_be_layers_is_named_with_the_remedy(text, said):
         parse_layers(text)
     assert said in raised.value.problem
     assert "raw" in raised.value.remedy
+
+
+@pytest.mark.parametrize("text", ["data_gouv", " data-gouv ", "DATA_GOUV"])
+def test_what_people_write_for_a_sink(text):
+    assert parse_sink(text) is Sink.DATA_GOUV
+    assert asset_key("legi", Sink.DATA_GOUV) == ("legi", "data_gouv")
+
+
+@pytest.mark.parametrize("text", ["", "hub", "hugging face"])
+def test_what_is_no_sink_is_named_with_the_remedy(text):
+    with pytest.raises(ConfigurationError) as raised:
+        parse_sink(text)
+    assert repr(text) in raised.value.problem
+    assert "huggingface, data_gouv, albert" in raised.value.remedy

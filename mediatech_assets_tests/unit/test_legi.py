@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mediatech_assets.datasets.legi import DATASET, heading, parse, release_table, wants
 from mediatech_assets.documents.model import Document, Member, Refusal, plain_text
+from mediatech_assets.release.table_rule import ReleaseTable
 
 ARTICLE = (Path(__file__).parents[1] / "fixtures/legi/LEGIARTI000000000001.xml").read_bytes()
 PATH = "legi/global/code_et_TNC_en_vigueur/x/article/LEGI/ARTI/00/00/LEGIARTI000000000001.xml"
@@ -149,7 +150,7 @@ def test_no_text_makes_no_section(block):
 def test_an_article_without_context_is_kept():
     document = article((r"<CONTEXTE>.*</CONTEXTE>", ""))
 
-    assert release_table(document.metadata) == "legi_uncategorized"
+    assert release_table(document.metadata).name == "legi_uncategorized"
     assert heading(document.metadata) == ["Article R*12-3"]
     assert document.source_url.startswith("https://www.legifrance.gouv.fr/loda/article_lc/")
 
@@ -190,35 +191,26 @@ LONG = "Code général des établissements de meunerie, de brasserie et de disti
 
 
 @pytest.mark.parametrize(
-    ("category", "title", "table"),
+    ("category", "title", "identity", "table"),
     [
-        ("CODE", "Code du travail", "legi_code_du_travail"),
-        ("CODE", "Code de l'œuvre à l'Étang", "legi_code_de_l_oeuvre_a_l_etang"),
-        ("LOI", "LOI n° 1", "legi_loi"),
-        ("DECRET_LOI", "", "legi_decret_loi"),
-        ("", "Code du travail", "legi_uncategorized"),
+        ("CODE", "Code du travail", "LEGITEXT1", "legi_code_du_travail"),
+        ("CODE", "Code de l'œuvre à l'Étang", "LEGITEXT1", "legi_code_de_l_oeuvre_a_l_etang"),
+        ("CODE", "", "LEGITEXT1", "legi_code"),
+        ("LOI", "LOI n° 1", "legi_loi", "legi_loi"),
+        ("DECRET_LOI", "", "legi_decret_loi", "legi_decret_loi"),
+        ("", "Code du travail", "legi_uncategorized", "legi_uncategorized"),
     ],
 )
-def test_release_tables(category, title, table):
+def test_release_tables(category, title, identity, table):
     metadata = {"category": category, "title": title, "full_title": "", "text_cid": "LEGITEXT1"}
 
-    assert release_table(metadata) == table
+    assert release_table(metadata) == ReleaseTable(identity, table)
 
 
-def test_long_names_are_cut_at_a_word_and_stay_apart():
-    tables = {
-        release_table({"category": "CODE", "title": LONG + end, "full_title": "", "text_cid": cid})
-        for end, cid in ((" (partie une)", "LEGITEXT1"), (" (partie deux)", "LEGITEXT2"))
-    }
+def test_a_code_without_identifier_is_its_name():
+    metadata = {"category": "CODE", "title": "Code rural", "full_title": "", "text_cid": ""}
 
-    assert len(tables) == 2
-    assert all(len(table) <= 63 for table in tables)
-    assert all(
-        re.fullmatch(r"legi_code_general_des_etablissements_de_meunerie_de_[0-9a-f]{8}", t) for t in tables
-    )
-    assert release_table(
-        {"category": "CODE", "title": "x" * 99, "full_title": "", "text_cid": ""}
-    ).startswith("legi_xxx")
+    assert release_table(metadata) == ReleaseTable("legi_code_rural", "legi_code_rural")
 
 
 @given(st.integers(0, len(ARTICLE)), st.binary(max_size=8))

@@ -24,7 +24,7 @@ def square(number: int) -> int:
 
 
 def process_facts(_shard: int) -> tuple[int, dict[str, str | None]]:
-    return os.getpid(), {name: os.environ.get(name) for name in workers._ONE_THREAD_VARIABLES}
+    return os.getpid(), {name: os.environ.get(name) for name in workers.ONE_THREAD_VARIABLES}
 
 
 def refuse_three(number: int) -> int:
