@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mediatech_assets.chunks.build import Chunking, Chunks
-from mediatech_assets.lake import Lake, quoted
+from mediatech_assets.lake import Lake, insert_row, quoted
 from mediatech_assets.schemas import column, dataset_tables, documents_schema
 
 METADATA = pa.schema(
@@ -26,8 +26,8 @@ METADATA = pa.schema(
 _SOME_TIME = datetime(2026, 1, 2, 3, 4, 5, 678901)
 
 
-def new_lake(folder: Path) -> Lake:
-    return Lake(folder / "lake", folder / "locks")
+def new_lake(folder: Path, *, threads: int = 2) -> Lake:
+    return Lake(folder / "lake", folder / "locks", threads=threads)
 
 
 def open_dataset(lake: Lake, name: str) -> str:
@@ -110,3 +110,38 @@ def split(lake: Lake, dataset: str, size: int = 12) -> str:
 
 def rows(lake: Lake, sql: str, *values: object) -> list[tuple]:
     return lake.cursor().execute(sql, list(values)).fetchall()
+
+
+def record_release(lake: Lake, name: str, day: int = 1, documents: int = 1, rows: int = 1) -> None:
+    """Notes in the lake that a release was built on a day of January 2026."""
+    row = {
+        "release": name,
+        "profile": "use",
+        "input_digest": "",
+        "manifest_sha256": "",
+        "path": f"legi/{name}",
+        "documents": documents,
+        "rows": rows,
+        "created_at": datetime(2026, 1, day),
+    }
+    with lake.transaction("legi") as cursor:
+        insert_row(cursor, "legi.releases", row)
+
+
+def record_run(lake: Lake, day: int, recall_10: float, mrr: float) -> None:
+    """Notes in the lake how hybrid search was measured on a day of January 2026."""
+    figures = dict.fromkeys(("recall_1", "recall_5", "ndcg_10", "found_10"), 0.5)
+    names = ("fingerprint", "collection", "index_digest", "questions_digest", "code_version")
+    row = {
+        "run_at": datetime(2026, 1, day),
+        "profile": "use",
+        **dict.fromkeys(names, "x"),
+        "mode": "hybrid",
+        "part": "all",
+        "questions": 95,
+        "recall_10": recall_10,
+        "mrr": mrr,
+        **figures,
+    }
+    with lake.transaction("legi") as cursor:
+        insert_row(cursor, "legi.retrieval_runs", row)

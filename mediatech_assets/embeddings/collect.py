@@ -5,7 +5,7 @@ is gone. What does not: which releases are kept, and merging what remains into f
 (`lake/maintenance.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -79,6 +79,49 @@ def collect(
                     f"DELETE FROM {store.table} WHERE text_key IN (SELECT text_key FROM garbage)",
                 )
         return Collected(number(cursor, f"SELECT count(*) FROM {store.table}"), removed)
+
+
+def remove_vectors(
+    stores: Sequence[VectorStore], keys: Sequence[str], releases: Iterable[Path], text_key: TextKey
+) -> int:
+    """Removes the vectors of erased texts from stores, except of texts that others still have.
+
+    The caller holds the locks of all datasets, as for `collect`.
+
+    Args:
+        stores: The stores, all of one lake; every dataset of it is asked.
+        keys: Keys of the erased texts.
+        releases: Folders of the kept releases of all datasets.
+        text_key: Function that made the keys.
+
+    Returns:
+        Vectors removed.
+
+    Raises:
+        LakeError: a dataset's catalog cannot be read.
+        RefusedFileError: a file of a release cannot be read.
+    """
+    kept, removed = list(releases), 0
+    for store in stores if keys else ():
+        store.open()
+        with store.lake.cursor() as cursor:
+            cursor.register("erased_keys", pa.table({"text_key": pa.array(keys, pa.string())}))
+            cursor.execute("CREATE OR REPLACE TEMPORARY TABLE erased AS SELECT text_key FROM erased_keys")
+            cursor.unregister("erased_keys")
+            held = f"SELECT count(*) FROM {store.table} SEMI JOIN erased USING (text_key)"
+            if not number(cursor, held):
+                continue
+            cursor.execute("CREATE OR REPLACE TEMPORARY TABLE live (text_key VARCHAR)")
+            _gather_chunks(store.lake, cursor)
+            for folder in kept:
+                _gather_release(store, cursor, folder, text_key)
+            with store.lake.transaction(CATALOG, cursor):
+                removed += number(
+                    cursor,
+                    f"DELETE FROM {store.table} WHERE text_key IN (SELECT text_key FROM erased ANTI JOIN live "
+                    "USING (text_key))",
+                )
+    return removed
 
 
 def stores(lake: Lake) -> dict[str, int]:

@@ -34,6 +34,8 @@ from mediatech_assets.records import file_sha256
 DESCRIPTION = "vectors.json"
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+#: File of a release that holds no vectors: which documents vanished.
+_REMOVED = "removed.parquet"
 
 _ROWS_PER_FILE = 100_000
 _ROWS_PER_GROUP = 10_000
@@ -386,7 +388,7 @@ def _release_files(source: Path, profile: Profile, *, trust: bool) -> list[_File
         files = _listed_files(source, manifest_file, manifest.get("files"), "path")
     else:
         files = [_File(path) for path in sorted(source.rglob("*.parquet")) if path.is_file()]
-    files = [file for file in files if file.path.suffix == ".parquet"]
+    files = [file for file in files if file.path.suffix == ".parquet" and file.path.name != _REMOVED]
     if not files:
         raise ConfigurationError(
             f"{source} holds no vectors: neither {DESCRIPTION} nor a Parquet file",

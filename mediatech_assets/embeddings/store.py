@@ -8,6 +8,7 @@ carrying them to another lake (`exchange.py`). A text that two datasets share is
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 import numpy as np
@@ -99,7 +100,27 @@ class VectorStore:
         """Opens the catalog and makes the profile's table when it is missing."""
         self.lake.open(CATALOG, {self.profile.store: VECTORS})
 
-    def fill(self, dataset: str, chunking_id: str, embed: EmbedTexts) -> Filled:
+    def waiting_texts(self, dataset: str, chunking_id: str) -> Iterator[tuple[str, str]]:
+        """Keys and texts of a dataset's chunks that have no vector yet, in the order in which `fill` takes them.
+
+        Args:
+            dataset: Name of the dataset; its catalog is open.
+            chunking_id: Its chunking.
+
+        Raises:
+            EmbeddingError: the store holds vectors of another length than the profile's.
+        """
+        self._require_length()
+        with self.lake.cursor() as reading:
+            yield from _Work(self, reading, dataset, chunking_id).texts()
+
+    def fill(
+        self,
+        dataset: str,
+        chunking_id: str,
+        embed: EmbedTexts,
+        done: Iterable[EmbeddedBatch[str]] = (),
+    ) -> Filled:
         """Embeds the texts of a dataset's chunks that have no vector yet, committing often.
 
         Texts come in the order in which the chunks are stored: the work sorts them by length in windows of its
@@ -114,6 +135,7 @@ class VectorStore:
             dataset: Name of the dataset; its catalog is open and nobody else changes its chunks.
             chunking_id: Its chunking.
             embed: Embeds keyed texts.
+            done: What was embedded elsewhere already; texts that are none of these or have a vector are passed over.
 
         Raises:
             EmbeddingError: the store holds, or `embed` gave, vectors of another length than the profile's.
@@ -123,6 +145,7 @@ class VectorStore:
             # Before the work is looked for: what others add from here on is passed over.
             results = _Results(self, writing, dataset, chunking_id)
             work = _Work(self, reading, dataset, chunking_id)
+            self._take_done(work, results, done)
             if work.waiting:
                 title = f"{dataset}: embedding with {self.profile.name}"
                 with track(title, work.waiting, "texts") as advance:
@@ -135,6 +158,19 @@ class VectorStore:
                     advance(work.skipped)
             results.settle()
         return Filled(results.embedded, results.refused, work.held + work.skipped)
+
+    def _take_done(self, work: "_Work", results: "_Results", done: Iterable[EmbeddedBatch[str]]) -> None:
+        """Commits what was embedded elsewhere, and takes it out of what waits."""
+        try:
+            for batch in done:
+                taken = work.take_out([*batch.keys, *(refusal.key for refusal in batch.refused)])
+                chosen = [place for place, key in enumerate(batch.keys) if key in taken]
+                refused = tuple(refusal for refusal in batch.refused if refusal.key in taken)
+                results.take(
+                    EmbeddedBatch([batch.keys[place] for place in chosen], batch.vectors[chosen], refused)
+                )
+        finally:
+            results.commit()
 
     def add(self, keys: Sequence[str], vectors: np.ndarray) -> int:
         """Adds vectors in one commit; keys that are there are passed over.
@@ -202,6 +238,13 @@ class VectorStore:
             """,
             [chunking_id],
         )
+
+    def added_since(self, moment: datetime) -> Iterator[pa.ListArray]:
+        """Vectors that were added at or after a moment (UTC, without a zone), in bounded memory."""
+        with self.lake.cursor() as cursor:
+            cursor.execute(f"SELECT vector FROM {self.table} WHERE created_at >= ?", [moment])
+            for batch in cursor.to_arrow_reader(_VECTORS_PER_AUDIT_BATCH):
+                yield batch.column(0)
 
     def audit(self) -> VectorAudit:
         """Looks at every vector of the store, in bounded memory."""
@@ -320,14 +363,24 @@ class _Work:
             FROM texts ANTI JOIN {store.table} USING (text_key)
             """
         )
-        self.waiting = number(cursor, "SELECT count(*) FROM waiting")
+        self.waiting = self._places = number(cursor, "SELECT count(*) FROM waiting")
         self.held = number(cursor, "SELECT count(*) FROM texts") - self.waiting
         self.skipped = 0
         cursor.execute("DROP TABLE texts")
 
+    def take_out(self, keys: Sequence[str]) -> set[str]:
+        """Takes out texts that need not be embedded any more; gives the keys of those that waited."""
+        self._cursor.register("done", pa.table({"text_key": pa.array(keys, pa.string())}))
+        gone = self._cursor.execute(
+            "DELETE FROM waiting WHERE text_key IN (SELECT text_key FROM done) RETURNING text_key"
+        ).fetchall()
+        self._cursor.unregister("done")
+        self.waiting -= len(gone)
+        return {key for (key,) in gone}
+
     def texts(self) -> Iterator[tuple[str, str]]:
         """Keys and texts. No query stays open while they are embedded."""
-        for first in range(1, self.waiting + 1, _TEXTS_PER_READ):
+        for first in range(1, self._places + 1, _TEXTS_PER_READ):
             window = [first, first + _TEXTS_PER_READ - 1]
             self._drop_arrived(first)
             # The join on rows lets DuckDB pass over files and row groups; that on keys guards against a row

@@ -19,7 +19,7 @@ client's own in-memory mode (`mediatech_assets_tests/qdrant_front.py`).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -32,6 +32,7 @@ import numpy as np
 from mediatech_assets.errors import ConfigurationError, IndexUnavailableError
 from mediatech_assets.index.bm25 import SparseVector
 from mediatech_assets.index.client_connection import (
+    Answer,
     Connection,
     ServerConnection,
     memory_connection,
@@ -51,7 +52,7 @@ from mediatech_assets.index.engine import (
     checked_vectors,
     stored_sparse,
 )
-from mediatech_assets.index.points import Point, chunk_of, point_id
+from mediatech_assets.index.points import IDENTITY, PayloadValue, Point, chunk_of, point_id
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -145,6 +146,10 @@ class ClientEngine:
             f"creating {collection}", lambda client: client.create_collection(collection, **settings)
         )
         self._index_fields(collection, spec, indexed=())
+
+    def spec(self, collection: str) -> CollectionSpec:
+        """What the collection was created with."""
+        return self._checked_spec(collection)
 
     def count(self, collection: str) -> int:
         """Number of points."""
@@ -292,13 +297,24 @@ class ClientEngine:
         queries: Queries,
         limit: int,
         filters: Sequence[Filter] = (),
-        fields: Sequence[str] | None = None,
+        *,
+        ids_only: bool = False,
     ) -> Candidates:
         """All sides in one request, following an alias that moves meanwhile."""
+        return self._following(
+            alias, lambda collection: self._candidates(collection, queries, limit, filters, ids_only)
+        )
+
+    def payloads(self, alias: str, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, PayloadValue]]:
+        """Whole payloads by chunk, without the vectors."""
+        return self._following(alias, lambda collection: self._payloads(collection, chunk_ids))
+
+    def _following(self, alias: str, ask: Callable[[str], Answer]) -> Answer:
+        """What `ask` gets of the collection that `alias` points to, and of the next one when it moves meanwhile."""
         collection = self.collection_for(alias)
         while collection is not None:
             try:
-                return self._candidates(collection, queries, limit, filters, fields)
+                return ask(collection)
             except UnreachableError:
                 raise
             except IndexUnavailableError:
@@ -314,11 +330,11 @@ class ClientEngine:
         queries: Queries,
         limit: int,
         filters: Sequence[Filter],
-        fields: Sequence[str] | None,
+        ids_only: bool,
     ) -> Candidates:
         spec = self._specs.get(collection) or self._checked_spec(collection)
         requests = {
-            side: self._request(vector, using, limit, filters, fields)
+            side: self._request(vector, using, limit, filters, ids_only)
             for side, (vector, using) in _nearest(collection, spec, queries).items()
         }
         if not requests:
@@ -331,13 +347,27 @@ class ClientEngine:
             **{side: _hits(answer.points) for side, answer in zip(requests, answers, strict=True)}
         )
 
+    def _payloads(self, collection: str, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, PayloadValue]]:
+        found: dict[str, Mapping[str, PayloadValue]] = {}
+        for keys in _parts([str(point_id(chunk_id)) for chunk_id in chunk_ids], SCROLL_SIZE):
+            records = self._connection.ask(
+                f"reading payloads of {collection}",
+                lambda client, keys=keys: client.retrieve(
+                    collection, keys, with_payload=True, with_vectors=False
+                ),
+            )
+            for record in records:
+                if (payload := record.payload) and (chunk_id := chunk_of(record.id, payload)):
+                    found[chunk_id] = payload
+        return found
+
     def _request(
         self,
         vector: "list[float] | models.SparseVector",
         using: str,
         limit: int,
         filters: Sequence[Filter],
-        fields: Sequence[str] | None,
+        ids_only: bool,
     ) -> "models.QueryRequest":
         from qdrant_client import models
 
@@ -353,7 +383,7 @@ class ClientEngine:
             filter=models.Filter(must=[_condition(condition) for condition in filters]) if filters else None,
             # In memory every search is exact, and the client warns of parameters.
             params=effort if self._connection.is_server else None,
-            with_payload=True if fields is None else ["chunk_id", *fields],
+            with_payload=list(IDENTITY) if ids_only else True,
         )
 
     def _names(self) -> list[str]:

@@ -260,6 +260,10 @@ class Engine(Protocol):
         """
         ...
 
+    def spec(self, collection: str) -> CollectionSpec:
+        """What the collection was created with."""
+        ...
+
     def count(self, collection: str) -> int:
         """Number of points."""
         ...
@@ -325,7 +329,8 @@ class Engine(Protocol):
         queries: Queries,
         limit: int,
         filters: Sequence[Filter] = (),
-        fields: Sequence[str] | None = None,
+        *,
+        ids_only: bool = False,
     ) -> Candidates:
         """All sides of a question in one opening of the collection.
 
@@ -334,8 +339,12 @@ class Engine(Protocol):
             queries: What is asked.
             limit: Hits of each side at most.
             filters: Conditions that must all hold.
-            fields: Fields of the payload that hits should have; all of them by default.
+            ids_only: Of the payload, hits have `IDENTITY` alone: enough to rank them.
         """
+        ...
+
+    def payloads(self, alias: str, chunk_ids: Sequence[str]) -> dict[str, Mapping[str, PayloadValue]]:
+        """Whole payloads by chunk, of the chunks that have a point: for the few hits that are shown."""
         ...
 
 

@@ -10,6 +10,7 @@ docs/retrieval.md.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import nsmallest
 
 from mediatech_assets.index.engine import Candidates, Hit
 
@@ -93,8 +94,10 @@ def rank_documents(candidates: Mapping[str, Candidates], mode: Mode, limit: int)
         dense = {}
     if mode is Mode.DENSE:
         sparse = {}
-    ranked = [_ranked(mode, key, dense.get(key), sparse.get(key)) for key in dense | sparse]
-    return sorted(ranked, key=lambda document: (-document.score, document.doc_id, document.dataset))[:limit]
+    scores = {key: _score(mode, dense.get(key), sparse.get(key)) for key in dense | sparse}
+    # Of some 700 documents ten are shown: only those become records.
+    best = nsmallest(limit, scores, key=lambda key: (-scores[key], key[1], key[0]))
+    return [_ranked(key, scores[key], dense.get(key), sparse.get(key)) for key in best]
 
 
 def best_passages(candidates: Mapping[str, Candidates]) -> dict[tuple[str, str], Hit]:
@@ -145,13 +148,19 @@ def _shares(scores: Sequence[float]) -> list[float]:
     return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
-def _ranked(mode: Mode, key: tuple[str, str], dense: _Found | None, sparse: _Found | None) -> RankedDocument:
+def _score(mode: Mode, dense: _Found | None, sparse: _Found | None) -> float:
+    """What a document that at least one side found is ranked by."""
+    if mode is Mode.HYBRID:
+        return DENSE_WEIGHT * (dense.share if dense else 0.0) + (sparse.share if sparse else 0.0)
     found = dense or sparse
     if found is None:
         raise ValueError("a ranked document needs at least one side")
-    score = found.score
-    if mode is Mode.HYBRID:
-        score = DENSE_WEIGHT * (dense.share if dense else 0.0) + (sparse.share if sparse else 0.0)
+    return found.score
+
+
+def _ranked(
+    key: tuple[str, str], score: float, dense: _Found | None, sparse: _Found | None
+) -> RankedDocument:
     return RankedDocument(
         dataset=key[0],
         doc_id=key[1],

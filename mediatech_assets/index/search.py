@@ -5,7 +5,7 @@ cannot answer. What does not: engines, ranking, and how a question is embedded (
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,10 +112,10 @@ def search(
         )
     notes += [f"{name} has no index yet and was not searched" for name in known if name not in indexed]
     asked = _Asked(engine, indexed, filters or {}, vector, terms)
-    # Both steps in one opening of each collection.
+    # All steps in one opening of each collection.
     with engine.kept_open():
         documents = rank_documents(asked.documents(max(SMALLEST_DEPTH, 4 * limit)), used, limit)
-        passages = best_passages(asked.passages(documents))
+        passages = asked.shown(best_passages(asked.passages(documents)))
     results = [
         _result(rank, document, passages[document.key])
         for rank, document in enumerate((each for each in documents if each.key in passages), start=1)
@@ -146,7 +146,7 @@ class _Asked:
         queries = Queries(dense=self.vector, document=self.terms)
         # By name: two searches that open the same collections in another order would wait for each other.
         return {
-            name: self.engine.candidates(alias, queries, depth, self.filters.get(name, ()), ("doc_id",))
+            name: self.engine.candidates(alias, queries, depth, self.filters.get(name, ()), ids_only=True)
             for name, alias in sorted(self.aliases.items())
         }
 
@@ -158,8 +158,25 @@ class _Asked:
             chosen = tuple(document.doc_id for document in documents if document.dataset == name)
             among = [*self.filters.get(name, ()), Filter("doc_id", Operator.IN, chosen)]
             limit = _CHUNKS_PER_DOCUMENT * len(chosen)
-            found[name] = self.engine.candidates(self.aliases[name], queries, limit, among)
+            found[name] = self.engine.candidates(self.aliases[name], queries, limit, among, ids_only=True)
         return found
+
+    def shown(self, passages: Mapping[tuple[str, str], Hit]) -> dict[tuple[str, str], Hit]:
+        """The same passages with whole payloads: of some hundred chunks that were compared, only these are shown.
+
+        A passage whose point went away meanwhile is left out.
+        """
+        whole = {
+            name: self.engine.payloads(
+                self.aliases[name], [hit.chunk_id for key, hit in passages.items() if key[0] == name]
+            )
+            for name in sorted({dataset for dataset, _ in passages})
+        }
+        return {
+            key: replace(hit, payload=whole[key[0]][hit.chunk_id])
+            for key, hit in passages.items()
+            if hit.chunk_id in whole[key[0]]
+        }
 
 
 def _check(question: str, datasets: Sequence[str], mode: str, limit: int) -> Mode:

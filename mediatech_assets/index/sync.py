@@ -11,7 +11,8 @@ import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -56,6 +57,21 @@ class IndexChanges:
     collection: str
     rebuilt: bool
     activated: bool = False
+
+
+@dataclass(slots=True)
+class ErasedPoints:
+    """What an erasure took out of a dataset's collections.
+
+    Args:
+        points: Points of the document.
+        collections: Collections that were copied without them.
+        unreadable: Collections that could not be read and were dropped: the next update builds them again.
+    """
+
+    points: int = 0
+    collections: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +460,79 @@ def drop_collections(lake: Lake, engine: Engine, dataset: str, collections: Sequ
     with lake.transaction(dataset) as cursor:
         for name in collections:
             cursor.execute(f"DELETE FROM {quoted(dataset)}.index_state WHERE collection = ?", [name])
+
+
+def erase_points(lake: Lake, engine: Engine, dataset: str, doc_id: str, *, anew: bool) -> ErasedPoints:
+    """Takes the points of a document out of every collection of a dataset, so that no file of the engine keeps them.
+
+    Engines only mark a deleted point: its payload stays in their segments and logs until they are merged, some day. So
+    a collection is copied without the points, the aliases are moved, and the former one is dropped. Searches
+    are answered meanwhile, from the former one.
+
+    Args:
+        lake: The lake; the dataset's catalog is open, and nobody else works on the dataset.
+        engine: Where the collections are.
+        dataset: Name of the dataset.
+        doc_id: The document.
+        anew: Copy also the collections that have no point of it now: they may keep deleted ones.
+    """
+    served = set(engine.aliases().values())
+    ours = [name for name in engine.collections() if owner_of(name)[0] == dataset]
+    # What no alias names is half of a collection: the copy of a killed erasure, or one that an update began.
+    drop_collections(lake, engine, dataset, [name for name in ours if name not in served])
+    erased = ErasedPoints()
+    for name in ours:
+        if name not in served:
+            continue
+        try:
+            ids = [chunk_id for chunk_id in engine.point_ids(name) if _is_chunk_of(chunk_id, doc_id)]
+            if ids or anew:
+                _copy_without(lake, engine, dataset, name, doc_id)
+                erased.collections.append(name)
+                erased.points += len(ids)
+        except UnreachableError:
+            raise  # it says nothing of the collection
+        except IndexUnavailableError:
+            drop_collections(lake, engine, dataset, [name])
+            erased.unreadable.append(name)
+    return erased
+
+
+def _copy_without(lake: Lake, engine: Engine, dataset: str, collection: str, doc_id: str) -> None:
+    copy = f"{collection.rpartition('-')[0]}-{uuid.uuid4().hex[:8]}"
+    engine.create(copy, engine.spec(collection))
+    with engine.kept_open():
+        ids = (chunk_id for chunk_id in engine.point_ids(collection) if not _is_chunk_of(chunk_id, doc_id))
+        total = engine.count(collection)
+        with track(f"{dataset}: copying the index without what is erased", total, "points") as advance:
+            while batch := list(islice(ids, _POINTS_PER_BATCH)):
+                stored = engine.stored(collection, batch)
+                engine.upsert(
+                    copy,
+                    [
+                        Point(each.chunk_id, each.dense, each.sparse, each.payload, each.document)
+                        for each in stored
+                    ],
+                )
+                advance(len(batch))
+        engine.finish(copy)
+    state = f"{quoted(dataset)}.index_state"
+    with lake.transaction(dataset) as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO {state} (collection, chunk_id, row_hash) SELECT ?, chunk_id, row_hash FROM {state}
+            WHERE collection = ? AND regexp_replace(chunk_id, '_[^_]*$', '') <> ?
+            """,
+            [copy, collection, doc_id],
+        )
+    for alias, target in engine.aliases().items():
+        if target == collection:
+            engine.point_to(alias, copy)
+    drop_collections(lake, engine, dataset, [collection])
+
+
+def _is_chunk_of(chunk_id: str, doc_id: str) -> bool:
+    return chunk_id.rpartition("_")[0] == doc_id
 
 
 def _whole_document(text: str | None) -> SparseVector | None:

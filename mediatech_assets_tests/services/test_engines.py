@@ -29,6 +29,8 @@ from mediatech_assets.index.engine import (
     open_engine,
 )
 from mediatech_assets.index.points import Point, chunk_of, point_id
+from mediatech_assets.index.question import encode_question
+from mediatech_assets.index.ranking import Mode, best_passages
 from mediatech_assets.index.search import search
 from mediatech_assets.index.verify import ChangedPoint, sampled_ids, verify
 from mediatech_assets_tests.law_points import AHEAD, SPEC, found, point, points
@@ -147,11 +149,82 @@ def test_whole_documents_are_found_by_the_chunk_that_stands_for_them(legi):
     assert stored[1].document is None
 
 
-def test_hits_carry_the_fields_that_were_asked_for(legi):
+def test_hits_carry_ids_alone_where_that_is_asked_for(legi):
     legi.upsert("legi-1", [point(1)])
-    (hit,) = legi.candidates("legi", Queries(dense=AHEAD), 10, fields=("doc_id",)).dense
-    assert hit.chunk_id == "LEGIARTI1_0"
-    assert hit.payload == {"chunk_id": "LEGIARTI1_0", "doc_id": "LEGIARTI1"}
+    for _ in range(2):  # the second time from memory
+        (hit,) = legi.candidates("legi", Queries(dense=AHEAD), 10, ids_only=True).dense
+        assert hit.chunk_id == "LEGIARTI1_0"
+        assert hit.payload == {"chunk_id": "LEGIARTI1_0", "doc_id": "LEGIARTI1"}
+
+
+def test_remembered_ids_neither_hide_new_points_nor_show_removed_ones(legi):
+    legi.upsert("legi-1", [point(1), point(2)])
+    queries = Queries(dense=AHEAD)
+    assert len(legi.candidates("legi", queries, 10, ids_only=True).dense) == 2
+    legi.delete("legi-1", ["LEGIARTI1_0"])
+    legi.upsert("legi-1", [point(3)])
+    hits = legi.candidates("legi", queries, 10, ids_only=True).dense
+    assert {hit.chunk_id for hit in hits} == {"LEGIARTI2_0", "LEGIARTI3_0"}
+
+
+def test_payloads_come_whole_and_only_of_chunks_that_have_a_point(legi):
+    written = [
+        point(number, f"congé {number}", status="VIGUEUR", nota=None, tags=["à"]) for number in range(3)
+    ]
+    legi.upsert("legi-1", written)
+    found_payloads = legi.payloads("legi", ["LEGIARTI2_0", "LEGIARTI7_0", "LEGIARTI0_0"])
+    assert found_payloads == {each.chunk_id: each.payload for each in (written[0], written[2])}
+    assert legi.payloads("legi", []) == {}
+
+
+def test_payloads_follow_the_alias(legi):
+    legi.upsert("legi-1", [point(1, "ancien")])
+    assert legi.payloads("legi", ["LEGIARTI1_0"])["LEGIARTI1_0"]["text"] == "ancien"
+    legi.create("legi-2", SPEC)
+    legi.upsert("legi-2", [point(1, "nouveau")])
+    legi.point_to("legi", "legi-2")
+    legi.drop("legi-1")
+    assert legi.payloads("legi", ["LEGIARTI1_0"])["LEGIARTI1_0"]["text"] == "nouveau"
+
+
+WORDS = ("congé", "préavis", "impôt", "permis", "retraite", "loyer", "bail", "caution")
+
+
+def chunks_of_documents(random: np.random.Generator) -> Iterator[Point]:
+    """The chunks of 40 documents, one to five each, with words and vectors at random; no two have one text."""
+    for document in range(40):
+        texts = [
+            f"{document} {chunk} {' '.join(random.choice(WORDS, 6))}"
+            for chunk in range(random.integers(1, 6))
+        ]
+        for chunk, text in enumerate(texts):
+            own = point(document, text, chunk_id=f"LEGIARTI{document}_{chunk}", chunk_index=chunk)
+            yield replace(
+                own,
+                chunk_id=f"LEGIARTI{document}_{chunk}",
+                dense=random.standard_normal(4).astype(np.float32),
+                document=None if chunk else encode_document(" ".join(texts)),
+            )
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_search_shows_the_passages_that_whole_payloads_would_give(legi, mode):
+    random = np.random.default_rng(4)
+    legi.upsert("legi-1", list(chunks_of_documents(random)))
+    for asked in random.choice(WORDS, (10, 3)):
+        question, vector = " ".join(asked), random.standard_normal(4).astype(np.float32)
+        answer = search(legi, question, ["legi"], lambda _, vector=vector: vector, mode=mode, limit=5)
+        among = Filter("doc_id", Operator.IN, tuple(result.doc_id for result in answer.results))
+        queries = Queries(
+            dense=None if mode is Mode.SPARSE else vector,
+            sparse=None if mode is Mode.DENSE else encode_question(question),
+        )
+        whole = best_passages({"legi": legi.candidates("legi", queries, 100, [among])})
+        assert len(answer.results) == 5
+        for result in answer.results:
+            passage = whole["legi", result.doc_id]
+            assert (result.chunk_id, result.text) == (passage.chunk_id, passage.payload["text"])
+            assert (result.title, result.source_url) == ("Titre", "https://www.legifrance.gouv.fr")
 
 
 def test_both_sides_are_ranked_together_by_search(legi):
@@ -443,6 +516,7 @@ def test_points_of_somebody_else_are_noticed_and_never_shown(store, legi):
         store.intrude("legi-1", "11111111-2222-3333-4444-555555555555", payload)
         assert legi.count("legi-1") == 2
         assert found(legi) == {"LEGIARTI1_0"}
+        assert legi.payloads("legi", ["LEGIARTI1_0"])["LEGIARTI1_0"]["text"] == "congé payé"
         with pytest.raises(IndexUnavailableError, match="changed by someone else") as caught:
             list(legi.point_ids("legi-1"))
         assert "mediatech update --layers index" in caught.value.remedy

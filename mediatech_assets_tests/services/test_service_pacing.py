@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mediatech_assets.embeddings.backends.pacing import AdaptiveLimit, Pacing, StoppedError, seconds_to_wait
+from mediatech_assets.embeddings.backends.pacing import AdaptiveLimit, Pacing, StoppedError
+from mediatech_assets.retries import seconds_to_wait
 
 
 def after(limit: AdaptiveLimit, *outcomes: str) -> list[int]:

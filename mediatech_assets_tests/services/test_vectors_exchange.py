@@ -339,7 +339,7 @@ def release(folder: Path, profile: Profile, vectors: dict[str, list[float]], *, 
         {
             "chunk_id": [f"{number}_1" for number in range(len(vectors))],
             "chunk_text": list(vectors),
-            f"embeddings_{profile.slug}": json_vectors(pa.array(list(vectors.values()), VECTOR_TYPE)),
+            f"embeddings_{profile.slug}": json_vectors(np.array(list(vectors.values()), np.float32)),
         }
     )
     pq.write_table(table, folder / f"{name}.parquet", compression="zstd")

@@ -6,14 +6,9 @@ or which answers mean that the service is overloaded.
 
 import asyncio
 import random
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 
 
 class StoppedError(Exception):
@@ -127,16 +122,3 @@ class AdaptiveLimit:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-def seconds_to_wait(retry_after: str, now: datetime | None = None) -> float | None:
-    """Seconds of a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3); nothing if neither."""
-    wanted = retry_after.strip()
-    if _SECONDS.fullmatch(wanted):
-        return float(wanted)
-    try:
-        until = parsedate_to_datetime(wanted)
-    except (TypeError, ValueError):
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from mediatech_assets.embeddings.backends.pacing import seconds_to_wait
 from mediatech_assets.embeddings.profiles import Profile
 from mediatech_assets.errors import EmbeddingError
+from mediatech_assets.retries import seconds_to_wait
 
 #: Statuses that pass by themselves. 424: the provider behind the Albert API did not answer.
 _PASSING = frozenset({408, 424, 425, 429, 500, 502, 503, 504, 529})
