@@ -1,7 +1,7 @@
 """Building a release: files, card and manifest in a folder that is complete or absent.
 
 What belongs here: the release's identity, its folder and its row in `releases`. What does not: the columns
-and files (`export.py`) and the card's text (`card.py`).
+and files (`export.py`), and the texts that describe it (`card.py`, `croissant.py`, `dcat.py`).
 
 A release's id is the UTC date of the lake snapshot it was read from and the first eight hexadecimal digits of
 the SHA-256 over its sorted file hashes. No file holds a wall clock: the same state gives the same bytes.
@@ -10,21 +10,35 @@ the SHA-256 over its sorted file hashes. No file holds a wall clock: the same st
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mediatech_assets import __version__
 from mediatech_assets.lake import Lake, insert_row, quoted, utc_now
 from mediatech_assets.records import file_sha256
-from mediatech_assets.release.card import CardFacts, card
-from mediatech_assets.release.export import EarlierFile, ExportedFile, ExportSpec, export, input_digest
-
-MANIFEST = "manifest.json"
-CARD = "README.md"
+from mediatech_assets.release.card import card
+from mediatech_assets.release.checks import Check, check_release, files_as_described
+from mediatech_assets.release.croissant import croissant
+from mediatech_assets.release.dcat import dcat
+from mediatech_assets.release.export import (
+    EXPORT_VERSION,
+    EarlierFile,
+    Exported,
+    ExportedFile,
+    ExportSpec,
+    export,
+    input_digest,
+)
+from mediatech_assets.release.facts import ReleaseFacts
+from mediatech_assets.release.removed import removed_digest, write_removed
+from mediatech_assets.release.stored import CARD, CROISSANT, DCAT, MANIFEST
+from mediatech_assets.release.tables import remember_names
 
 #: Beginning of the names of folders that are being built.
 _UNFINISHED = ".building-"
@@ -39,8 +53,9 @@ class Release:
         folder: Where it is.
         rows: Rows of its files.
         documents: Documents it was built from.
-        files: Number of Parquet files.
+        files: Number of files with rows.
         bytes: Their size.
+        checks: What it is held to, sorted by name.
         new: Whether this run built it.
     """
 
@@ -50,6 +65,7 @@ class Release:
     documents: int
     files: int
     bytes: int
+    checks: tuple[Check, ...]
     new: bool
 
 
@@ -59,17 +75,23 @@ class ReleaseSpec:
 
     Args:
         export: What is exported.
-        card: Facts of the card; counts and dates are filled in.
+        facts: What it says of itself; counts and dates are filled in.
         profile: Facts of the embedding profile, for the manifest.
+        parameters: Further choices that shaped the rows, for the manifest.
         parser_version: Parser of the documents.
         folder: Folder of the dataset's releases.
+        most_tokens: Tokens that the model takes of a text.
+        checks: Judgements that need other layers; those on the release itself are added.
     """
 
     export: ExportSpec
-    card: CardFacts
+    facts: ReleaseFacts
     profile: Mapping[str, Any]
+    parameters: Mapping[str, Any]
     parser_version: str
     folder: Path
+    most_tokens: int
+    checks: tuple[Check, ...] = ()
 
 
 def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
@@ -78,10 +100,15 @@ def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
     Raises:
         IncompleteVectorsError: some chunk has no vector.
     """
-    skipped = repr(_skipped(lake, quoted(spec.export.dataset)))
-    digest = input_digest(
-        lake, spec.export, extra=(str(sorted(spec.profile.items())), repr(spec.card), skipped)
+    dataset = spec.export.dataset
+    extra = (
+        str(sorted(spec.profile.items())),
+        str(sorted(spec.parameters.items())),
+        repr(spec.facts),
+        repr(_skipped(lake, quoted(dataset))),
+        removed_digest(lake, dataset),
     )
+    digest = input_digest(lake, spec.export, extra=extra)
     existing = _existing(lake, spec, digest)
     if existing:
         return existing
@@ -98,31 +125,55 @@ def build_release(lake: Lake, spec: ReleaseSpec) -> Release:
 def _build(lake: Lake, spec: ReleaseSpec, digest: str, building: Path) -> Release:
     dataset = spec.export.dataset
     snapshot, day = _snapshot(lake, dataset)
-    files = export(lake, spec.export, building, _earlier_files(lake, spec))
-    facts = _counted(lake, spec, files)
-    (building / CARD).write_text(card(facts, files), encoding="utf-8")
-    contents = [*files, _described(building, CARD)]
+    exported = export(lake, spec.export, building, _earlier_files(lake, spec))
+    removed = write_removed(lake, dataset, building)
+    facts = _counted(lake, spec, exported, removed)
+    contents = _describe(facts, [*exported.files, removed], building)
+    checks = _checks(lake, spec, exported, building)
     identity = hashlib.sha256("\n".join(sorted(file.sha256 for file in contents)).encode()).hexdigest()
     release_id = f"{day:%Y%m%d}-{identity[:8]}"
-    manifest = _manifest(lake, spec, facts, contents, release_id, identity, snapshot)
+    manifest = _manifest(lake, spec, facts, contents, checks, release_id, identity, snapshot)
     (building / MANIFEST).write_text(
         json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
     folder = spec.folder / release_id
     if folder.exists():
-        shutil.rmtree(folder)  # a run was killed after the rename and before the record
+        shutil.rmtree(folder)  # a run was killed after the rename and before the record, or a check failed
     building.rename(folder)
     release = Release(
         release_id,
         folder,
         facts.rows,
         facts.documents,
-        len(files),
-        sum(file.bytes for file in files),
+        len(exported.files),
+        sum(file.bytes for file in exported.files),
+        tuple(checks),
         new=True,
     )
-    _record(lake, spec, release, digest, snapshot)
+    _record(lake, spec, release, digest, snapshot, exported.tables)
     return release
+
+
+def _describe(facts: ReleaseFacts, files: list[ExportedFile], folder: Path) -> list[ExportedFile]:
+    """Writes the descriptions of the files, and gives all that the release holds but its manifest."""
+    contents = list(files)
+    for name, text in (
+        (CROISSANT, croissant(facts, files)),
+        (DCAT, dcat(facts, files)),
+        (CARD, card(facts, files)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
+        contents.append(_described(folder, name))
+    return contents
+
+
+def _checks(lake: Lake, spec: ReleaseSpec, exported: Exported, folder: Path) -> list[Check]:
+    found = [
+        *check_release(lake, spec.export, exported, spec.most_tokens),
+        files_as_described(folder, exported.files, spec.facts.types),
+        *spec.checks,
+    ]
+    return sorted(found, key=lambda check: check.name)
 
 
 def _earlier_files(lake: Lake, spec: ReleaseSpec) -> dict[str, EarlierFile]:
@@ -150,7 +201,8 @@ def _earlier_files(lake: Lake, spec: ReleaseSpec) -> dict[str, EarlierFile]:
 def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
     """The newest release, if it was built from the same inputs and still stands.
 
-    Its files are looked at, not read: an update with nothing new must not cost the size of the release.
+    Its files are looked at, not read: an update with nothing new must not cost the size of the release. One that
+    failed a blocking check is looked at again when what it failed is otherwise now: nobody can have approved it.
     """
     row = (
         lake.cursor()
@@ -171,9 +223,13 @@ def _existing(lake: Lake, spec: ReleaseSpec, digest: str) -> Release | None:
     contents = manifest["files"]
     if any(_size(folder / file["path"]) != file["bytes"] for file in contents):
         return None
-    files = [file for file in contents if file["path"] != CARD]
+    checks = tuple(Check(**check) for check in manifest["checks"])
+    failed = {check.name for check in checks if check.blocking and not check.passed}
+    if any(check.name in failed and check.passed for check in spec.checks):
+        return None
+    files = [file for file in contents if file["path"].startswith("data/")]
     return Release(
-        row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), new=False
+        row[0], folder, row[3], row[4], len(files), sum(file["bytes"] for file in files), checks, new=False
     )
 
 
@@ -185,14 +241,14 @@ def _manifest_of(folder: Path, sha256: str) -> dict[str, Any] | None:
     return json.loads(path.read_text("utf-8"))
 
 
-def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFacts:
+def _counted(lake: Lake, spec: ReleaseSpec, exported: Exported, removed: ExportedFile) -> ReleaseFacts:
     dataset = quoted(spec.export.dataset)
     row = (
         lake.cursor()
         .execute(
             f"""
             SELECT (SELECT count(*) FROM {dataset}.documents),
-              (SELECT coalesce(max(left(last_modified, 10)), max(left(stamp, 8))) FROM {dataset}.raw_files
+              (SELECT coalesce(max(last_modified), max(stamp)) FROM {dataset}.raw_files
                WHERE {_is_built_from(dataset)})
             """
         )
@@ -200,10 +256,11 @@ def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFa
     )
     documents, updated = row or (0, None)
     return replace(
-        spec.card,
+        spec.facts,
         skipped=tuple(f"{row['file']} ({row['reason']})" for row in _skipped(lake, dataset)),
         documents=documents,
-        rows=sum(file.rows for file in files),
+        rows=sum(file.rows for file in exported.files),
+        removed=removed.rows,
         source_updated_at=_iso_day(updated),
     )
 
@@ -211,37 +268,75 @@ def _counted(lake: Lake, spec: ReleaseSpec, files: list[ExportedFile]) -> CardFa
 def _manifest(
     lake: Lake,
     spec: ReleaseSpec,
-    facts: CardFacts,
+    facts: ReleaseFacts,
     contents: list[ExportedFile],
+    checks: list[Check],
     release_id: str,
     identity: str,
     snapshot: int,
 ) -> dict[str, Any]:
     dataset = quoted(spec.export.dataset)
+    # Only a file that documents were erased from is another one than the upstream published.
+    published = "NULL"
+    if lake.has_table(spec.export.dataset, "raw_erasures"):
+        published = (
+            f"(SELECT any_value(upstream_sha256) FROM {dataset}.raw_erasures AS e WHERE e.file = raw.file)"
+        )
     raw_files = (
         lake.cursor()
         .execute(
             f"""
-            SELECT file, url, sha256, size, stamp, last_modified, etag FROM {dataset}.raw_files
-            WHERE {_is_built_from(dataset)} ORDER BY stamp, file
+            SELECT file, url, sha256, size, stamp, last_modified, etag, {published} AS published_sha256
+            FROM {dataset}.raw_files AS raw WHERE {_is_built_from(dataset)} ORDER BY stamp, file
             """
         )
         .to_arrow_table()
         .to_pylist()
     )
+    raw_files = [
+        {name: value for name, value in file.items() if name != "published_sha256" or value}
+        for file in raw_files
+    ]
     quarantine = lake.cursor().execute(f"SELECT count(*) FROM {dataset}.quarantine").fetchone()
     return {
         "format": 1,
         "dataset": spec.export.dataset,
+        "about": {
+            "published_name": facts.published_name,
+            "title": facts.title,
+            "description": facts.description,
+            "producer": facts.producer,
+            "homepage": facts.homepage,
+            "cadence_days": facts.cadence_days,
+            "redaction": facts.redaction,
+            "vector_column": facts.vector_column,
+            "tables": facts.tables,
+        },
         "release": release_id,
         "content_sha256": identity,
-        "code": {"mediatech-assets": __version__, "parser": spec.parser_version},
+        "code": {
+            "mediatech-assets": __version__,
+            "parser": spec.parser_version,
+            "duckdb": version("duckdb"),
+            "pyarrow": version("pyarrow"),
+            "orjson": version("orjson"),
+        },
+        "parameters": {
+            **spec.parameters,
+            "rows_per_file": spec.export.rows_per_file,
+            "release_encoding": spec.export.encoding,
+            "export_version": EXPORT_VERSION,
+        },
+        "checks": [asdict(check) for check in checks],
         "lake_snapshot": snapshot,
         "chunking": spec.export.chunking_id,
         "profile": dict(spec.profile),
         "documents": facts.documents,
         "rows": facts.rows,
         "columns": list(spec.export.columns),
+        "column_descriptions": dict(facts.columns),
+        "column_types": dict(facts.types),
+        "removed": facts.removed,
         "source_updated_at": facts.source_updated_at,
         "raw_files": raw_files,
         "skipped_archives": _skipped(lake, dataset),
@@ -281,7 +376,9 @@ def _is_built_from(dataset: str) -> str:
     """
 
 
-def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapshot: int) -> None:
+def _record(
+    lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapshot: int, tables: Mapping[str, str]
+) -> None:
     row = {
         "release": release.id,
         "profile": spec.profile["name"],
@@ -297,6 +394,7 @@ def _record(lake: Lake, spec: ReleaseSpec, release: Release, digest: str, snapsh
     with lake.transaction(spec.export.dataset) as cursor:
         cursor.execute(f"DELETE FROM {table} WHERE release = ?", [release.id])
         insert_row(cursor, table, row)
+        remember_names(cursor, spec.export.dataset, tables)
 
 
 def _snapshot(lake: Lake, dataset: str) -> tuple[int, datetime]:
@@ -334,6 +432,6 @@ def _described(folder: Path, name: str) -> ExportedFile:
 
 
 def _iso_day(text: str | None) -> str:
-    if text and text.isdigit():
-        return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
-    return text or "inconnue"
+    """The day that a time or a stamp begins with, ISO; empty when it begins with none."""
+    found = re.match(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)", text or "")
+    return "-".join(found.groups()) if found else ""

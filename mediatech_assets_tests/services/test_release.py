@@ -3,7 +3,8 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +14,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mediatech_assets.embeddings.batches import EmbeddedBatch
-from mediatech_assets.embeddings.profiles import profile_named
+from mediatech_assets.documents.model import MetadataValue
 from mediatech_assets.embeddings.store import VectorStore
+from mediatech_assets.errors import ApprovalError, LakeError
 from mediatech_assets.lake import Lake
-from mediatech_assets.records import file_sha256
+from mediatech_assets.release.approval import Person, decide
 from mediatech_assets.release.build import Release, ReleaseSpec, build_release
-from mediatech_assets.release.card import CardFacts
+from mediatech_assets.release.checks import RULES, Check, judged, up_to_date
 from mediatech_assets.release.export import (
-    ExportSpec,
+    EXPORT_VERSION,
     IncompleteVectorsError,
     PlannedFile,
     _cut,
@@ -29,12 +30,21 @@ from mediatech_assets.release.export import (
     _Writer,
     json_vectors,
 )
-from mediatech_assets_tests.tiny import chunking, new_lake, open_dataset, put_document, rows, split
-
-COLUMNS = (
-    "chunk_id", "doc_id", "chunk_index", "chunk_xxh64", "title", "status", "text", "context", "chunk_text",
-    "embeddings_tiny", "source_url", "source_updated_at",
-)  # fmt: skip
+from mediatech_assets.release.stored import read_release
+from mediatech_assets.release.table_rule import ReleaseTable, TableRule
+from mediatech_assets_tests.released import (
+    COLUMNS,
+    as_float32,
+    contents,
+    embed,
+    fill,
+    manifest,
+    parquet_files,
+    release_spec,
+    tiny_profile,
+    with_tables,
+)
+from mediatech_assets_tests.tiny import new_lake, open_dataset, put_document, rows, split
 
 
 @pytest.fixture(scope="module")
@@ -45,110 +55,14 @@ def lake(tmp_path_factory) -> Iterator[Lake]:
     lake.close()
 
 
-def embed(store: VectorStore) -> None:
-    def from_hash(texts: Iterable[tuple[str, str]]) -> Iterator[EmbeddedBatch[str]]:
-        keys = [key for key, _ in texts]
-        vectors = [[int(key[:4], 16) / 65_537, 1e-30, -3.0] for key in keys]
-        yield EmbeddedBatch(keys, np.array(vectors, dtype=np.float32))
-
-    store.fill("code", chunking().id, from_hash)
-
-
 @pytest.fixture
 def store(lake) -> VectorStore:
-    store = VectorStore(lake, replace(profile_named("use"), dimensions=3, normalised=False))
-    store.open()
-    with lake.transaction("code") as cursor:
-        for table in (
-            "documents",
-            "chunks",
-            "chunk_state",
-            "releases",
-            "raw_files",
-            "applied_archives",
-            "quarantine",
-            "skipped_archives",
-        ):
-            cursor.execute(f"DELETE FROM code.{table}")
-        cursor.execute(
-            "INSERT INTO code.raw_files (file, url, kind, format, stamp, size, sha256, status, last_modified) VALUES "
-            "('stock.tar.gz', 'https://example.org/stock.tar.gz', 'stock', 'targz', '20260101-000000', 12, 'abc', "
-            "'ready', '2026-01-03T04:05:06Z')"
-        )
-        cursor.execute("INSERT INTO code.applied_archives (file, sha256) VALUES ('stock.tar.gz', 'abc')")
-        cursor.execute(
-            "INSERT INTO code.quarantine (subject, member, reason, source_file, seen_at) VALUES "
-            "('x', 'x.xml', 'bad', 'stock.tar.gz', TIMESTAMP '2026-01-01')"
-        )
-    with lake.transaction("embeddings") as cursor:
-        cursor.execute(f"DELETE FROM {store.table}")
-    long = "Une phrase de cinq mots. " * 7
-    put_document(lake, "code", "b", [long, "Fin."], category="DECRET")
-    put_document(lake, "code", "a", [long], category="CODE")
-    put_document(lake, "code", "c", [long], category="CODE")
-    put_document(lake, "code", "empty", [], category="CODE")
-    split(lake, "code")
-    embed(store)
-    return store
+    return fill(lake)
 
 
 @pytest.fixture
 def spec(store, tmp_path) -> ReleaseSpec:
-    export = ExportSpec(
-        dataset="code",
-        published_name="code",
-        published_columns=("title", "status", "text", "context"),
-        chunking_id=chunking().id,
-        vectors=store.table,
-        vector_column="embeddings_tiny",
-        rows_per_file=50_000,
-    )
-    facts = CardFacts(
-        published_name="code",
-        title='Le « code "civil" »',
-        description="Articles.",
-        producer="La DILA",
-        homepage="https://example.org",
-        source_updated_at="",
-        documents=0,
-        rows=0,
-        model="tiny-model",
-        revision="r1",
-        dimensions=3,
-        vector_column="embeddings_tiny",
-        chunk_tokens=12,
-        columns=dict.fromkeys(COLUMNS, "what it holds"),
-        tables=False,
-    )
-    return ReleaseSpec(
-        export, facts, {"name": "tiny", "model": "tiny-model"}, "7", tmp_path / "releases" / "code"
-    )
-
-
-def with_tables(spec: ReleaseSpec, rows_per_file: int = 50_000) -> ReleaseSpec:
-    export = replace(
-        spec.export,
-        rows_per_file=rows_per_file,
-        release_table=lambda row: f"code_{str(row['category']).lower()}",
-        release_table_columns=("category",),
-    )
-    return replace(spec, export=export, card=replace(spec.card, tables=True))
-
-
-def parquet_files(release: Release) -> dict[str, list[dict]]:
-    return {
-        path.relative_to(release.folder).as_posix(): pq.read_table(path).to_pylist()
-        for path in sorted(release.folder.rglob("*.parquet"))
-    }
-
-
-def manifest(release: Release) -> dict:
-    return json.loads((release.folder / "manifest.json").read_text("utf-8"))
-
-
-def contents(release: Release) -> dict[str, str]:
-    paths = (path for path in release.folder.rglob("*") if path.is_file() and path.name != "manifest.json")
-    return {path.relative_to(release.folder).as_posix(): file_sha256(path) for path in paths}
+    return release_spec(store, tmp_path)
 
 
 def test_rows_have_the_published_columns_and_order(lake, spec):
@@ -184,12 +98,13 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 @example([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 3.4028234663852886e38, 16_777_216.0, 0.1, 1e10, 1e-10])
 def test_what_is_written_of_floats_is_json_that_gives_them_back(floats):
     given = np.array(floats, dtype=np.float32)
-    column = pa.array([given, given], pa.list_(pa.float32()))
-    for text in json_vectors(column).to_pylist():
+    for text in json_vectors(np.stack([given, given])).to_pylist():
         assert np.array(json.loads(text), dtype=np.float32).tobytes() == given.tobytes()
 
 
-def test_the_same_state_gives_the_same_bytes_and_the_same_id(lake, spec, tmp_path):
+@pytest.mark.parametrize("chosen", [with_tables, as_float32])
+def test_the_same_state_gives_the_same_bytes_and_the_same_id(lake, spec, tmp_path, chosen):
+    spec = chosen(spec)
     first = build_release(lake, spec)
     with lake.transaction("code") as cursor:
         cursor.execute("DELETE FROM code.releases")
@@ -200,7 +115,27 @@ def test_the_same_state_gives_the_same_bytes_and_the_same_id(lake, spec, tmp_pat
     assert manifest(first) == manifest(second)
 
 
-def test_a_release_of_an_unchanged_state_is_the_one_that_exists(lake, spec):
+@pytest.mark.parametrize("chosen", [with_tables, as_float32])
+def test_a_copied_lake_gives_the_same_bytes(tmp_path, chosen):
+    first_lake = new_lake(tmp_path / "first")
+    open_dataset(first_lake, "code")
+    spec = chosen(release_spec(fill(first_lake), tmp_path / "first"))
+    first_lake.close()
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    made = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        lake = new_lake(folder)
+        open_dataset(lake, "code")
+        VectorStore(lake, tiny_profile()).open()
+        release = build_release(lake, replace(spec, folder=folder / "releases"))
+        lake.close()
+        made.append((release.id, contents(release), manifest(release)))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("chosen", [with_tables, as_float32])
+def test_a_release_of_an_unchanged_state_is_the_one_that_exists(lake, spec, chosen):
+    spec = chosen(spec)
     first = build_release(lake, spec)
     assert first.new
     again = build_release(lake, spec)
@@ -218,7 +153,7 @@ def test_a_change_gives_another_release_and_leaves_the_first_alone(lake, spec, s
         put_document(lake, "code", "a", ["Une phrase de cinq mots. " * 7], status="ABROGE")
     split(lake, "code")
     embed(store)
-    changed = replace(spec, card=replace(spec.card, revision="r2")) if what == "profile" else spec
+    changed = replace(spec, facts=replace(spec.facts, revision="r2")) if what == "profile" else spec
     second = build_release(lake, changed)
     assert second.new
     assert second.id != first.id
@@ -258,7 +193,7 @@ def test_only_files_with_other_rows_are_written_again(lake, spec, store):
     second = build_release(lake, by_table)
     assert second.id != first.id
     inodes = [
-        {path.name: path.stat().st_ino for path in release.folder.rglob("*.parquet")}
+        {path.name: path.stat().st_ino for path in (release.folder / "data").rglob("*.parquet")}
         for release in (first, second)
     ]
     assert inodes[0].keys() == inodes[1].keys() == {"code_code_part_0.parquet", "code_decret_part_0.parquet"}
@@ -331,7 +266,7 @@ def test_a_build_killed_before_its_record_is_done_again(lake, spec):
 def test_a_damaged_release_is_built_again(lake, spec, damage):
     first = build_release(lake, spec)
     before = contents(first)
-    parquet = next(first.folder.rglob("*.parquet"))
+    parquet = next((first.folder / "data").rglob("*.parquet"))
     if damage == "manifest":
         (first.folder / "manifest.json").write_text("{}")
     elif damage == "shorter":
@@ -390,7 +325,7 @@ def test_the_card_states_source_licence_model_and_files(lake, spec, tables):
         f"{release.rows:,} extraits de 4",
     ):
         assert fact in text
-    for path in (path for path in contents(release) if path != "README.md"):
+    for path in (path for path in contents(release) if path.endswith(".parquet")):
         assert f"`{path}`" in text
     for name in COLUMNS:
         assert f"| `{name}` |" in text
@@ -404,7 +339,7 @@ def test_the_card_states_source_licence_model_and_files(lake, spec, tables):
     ],
 )
 def test_the_card_says_what_is_kept_of_persons(lake, spec, redaction, french, english):
-    release = build_release(lake, replace(spec, card=replace(spec.card, redaction=redaction)))
+    release = build_release(lake, replace(spec, facts=replace(spec.facts, redaction=redaction)))
     text = (release.folder / "README.md").read_text("utf-8")
     assert french in text
     assert english in text
@@ -446,15 +381,205 @@ def test_groups_do_not_depend_on_how_rows_were_batched(spec, tmp_path):
         {
             "file": [0] * 25_000,
             **{name: [f"{number % 25_000}" for number in range(25_000)] for name in COLUMNS},
-            "embeddings_tiny": pa.array([[number / 7.0] for number in range(25_000)], pa.list_(pa.float32())),
+            "embeddings_tiny": pa.array(
+                [[number / 7.0] * 3 for number in range(25_000)], pa.list_(pa.float32())
+            ),
         }
     )
     digests = set()
     for size in (1_999, 2_048, 25_000):
         plan = PlannedFile(0, "data/code.parquet", table.num_rows, "")
-        writer = _Writer(tmp_path / str(size), spec.export, {0: plan})
-        for batch in table.to_batches(max_chunksize=size):
-            writer.take(batch)
-        writer.finish()
-        digests.add(tuple(file.sha256 for file in writer.files))
+        with closing(_Writer(tmp_path / str(size), spec.export, {0: plan})) as writer:
+            for batch in table.to_batches(max_chunksize=size):
+                writer.take(pa.Table.from_batches([batch]))
+            digests.add(tuple(file.sha256 for file in writer.finish()))
     assert len(digests) == 1
+
+
+def test_another_encoding_is_another_release_with_the_same_numbers(lake, spec):
+    texts, lists = (build_release(lake, chosen) for chosen in (spec, as_float32(spec)))
+    assert texts.id != lists.id
+    (path,) = parquet_files(lists)
+    schema = pq.read_schema(lists.folder / path)
+    assert schema.field("embeddings_tiny").type == pa.list_(pa.field("element", pa.float32()))
+    pairs = zip(parquet_files(texts)[path], parquet_files(lists)[path], strict=True)
+    for text, numbers in pairs:
+        read = np.array(json.loads(text.pop("embeddings_tiny")), dtype=np.float32)
+        assert read.tobytes() == np.array(numbers.pop("embeddings_tiny"), dtype=np.float32).tobytes()
+        assert text == numbers
+    assert manifest(lists)["parameters"]["release_encoding"] == "float32"
+    assert manifest(lists)["column_types"]["embeddings_tiny"] == "list<float>"
+
+
+def test_a_table_keeps_its_folder_although_its_title_changes(lake, spec, store):
+    by_title = TableRule(titled, ("title", "category"), newest="status")
+    spec = replace(spec, export=replace(spec.export, tables=by_title), facts=replace(spec.facts, tables=True))
+    put_document(lake, "code", "empty", title="Vide", status="2019", category="CODE")
+    put_document(lake, "code", "a", ["Un."], title="Ancien", status="2020", category="CODE")
+    put_document(lake, "code", "c", ["Trois."], title="Nouveau", status="2024", category="CODE")
+    put_document(lake, "code", "b", ["Deux."], title="Nouveau", status="2022", category="DECRET")
+    split(lake, "code")
+    embed(store)
+    assert (
+        {path.split("/")[2] for path in parquet_files(build_release(lake, spec))}
+        == {
+            "code_nouveau",  # its newest title, for the articles under the former one too
+            f"code_nouveau_{hashlib.sha256(b'DECRET').hexdigest()[:8]}",
+        }
+    )
+    put_document(lake, "code", "c", ["Trois."], title="Autre", status="2025", category="CODE")
+    split(lake, "code")
+    embed(store)
+    found = parquet_files(build_release(lake, spec))
+    assert {row["doc_id"] for row in found["data/code-latest/code_nouveau/code_nouveau_part_0.parquet"]} == {
+        "a",
+        "c",
+    }
+
+
+def titled(row: Mapping[str, MetadataValue]) -> ReleaseTable:
+    return ReleaseTable(str(row["category"]), f"code_{str(row['title']).lower()}")
+
+
+def bury(lake: Lake, doc_id: str, removed_by: str = "stock.tar.gz", at: str = "2026-05-06") -> None:
+    with lake.transaction("code") as cursor:
+        cursor.execute(
+            "INSERT INTO code.tombstones (doc_id, removed_at, removed_by) VALUES (?, CAST(? AS TIMESTAMP), ?)",
+            [doc_id, at, removed_by],
+        )
+
+
+def removed(release: Release) -> list[tuple[str, str]]:
+    table = pq.read_table(release.folder / "removed.parquet")
+    assert table.schema.names == ["doc_id", "removed_on"]
+    return [(row["doc_id"], row["removed_on"]) for row in table.to_pylist()]
+
+
+def test_what_vanished_is_listed_with_the_upstreams_day(lake, spec):
+    first = build_release(lake, spec)
+    assert removed(first) == []
+    with lake.transaction("code") as cursor:
+        cursor.execute(
+            "INSERT INTO code.raw_files (file, url, kind, format, stamp, status) VALUES "
+            "('sheets.zip', 'https://example.org/sheets.zip', 'snapshot', 'zip', '2026-02-03T04:05:06Z', 'ready'), "
+            "('tagged.zip', 'https://example.org/tagged.zip', 'snapshot', 'zip', '\"5f3a\"', 'ready')"
+        )
+    bury(lake, "z")
+    bury(lake, "sheet", "sheets.zip")
+    bury(lake, "unknown", "gone.tar.gz")
+    bury(lake, "tagged", "tagged.zip", "2026-05-07")
+    bury(lake, "a")  # it came back
+    bury(lake, "twice", "sheets.zip", "2026-05-06")
+    bury(lake, "twice", "gone.tar.gz", "2026-05-08")
+    second = build_release(lake, spec)
+    assert second.id != first.id
+    assert second.rows == first.rows
+    assert removed(second) == [
+        ("sheet", "2026-02-03"),
+        ("tagged", "2026-05-07"),
+        ("twice", "2026-05-08"),
+        ("unknown", "2026-05-06"),
+        ("z", "2026-01-01"),
+    ]
+    listed = {file["path"]: file["rows"] for file in manifest(second)["files"]}
+    assert listed["removed.parquet"] == 5
+    assert [file.path for file in read_release(second.folder).data_files] == list(parquet_files(second))
+    assert build_release(lake, spec) == replace(second, new=False)
+
+
+def checks(release: Release) -> dict[str, dict]:
+    found = manifest(release)["checks"]
+    assert [check["name"] for check in found] == sorted(check["name"] for check in found)
+    assert [Check(**check) for check in found] == list(release.checks)
+    return {check["name"]: check for check in found}
+
+
+def test_the_manifest_says_what_was_checked(lake, spec):
+    others = (up_to_date(["late.tar.gz"]), judged("finds_the_right_documents", True, "it does"))
+    found = checks(build_release(lake, replace(spec, checks=others)))
+    assert found.keys() == RULES.keys()
+    failed = {name for name, check in found.items() if not check["passed"]}
+    assert failed == {"nothing_refused", "up_to_date"}
+    assert {name for name, check in found.items() if check["blocking"]} == found.keys() - failed
+    assert (
+        found["counts_reconcile"]["detail"] == "12 rows for 12 chunks, 3 documents in files for 3 with text"
+    )
+    assert found["nothing_refused"]["detail"].startswith("1 inputs in quarantine beside 4 documents")
+    assert "late.tar.gz" in found["up_to_date"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        ("UPDATE code.chunks SET tokens = 13 WHERE chunk_id = 'a_1'", "chunks_within_the_models_limit"),
+        ("UPDATE {store} SET vector = [0.1::FLOAT, 'nan'::FLOAT, 1::FLOAT]", "vectors_sound"),
+        ("UPDATE {store} SET vector = [0.1, 0.2]", "vectors_sound"),
+        (
+            "UPDATE code.chunks SET chunk_id = 'c_1', chunk_index = 99 WHERE chunk_id = 'a_2'",
+            "chunk_ids_unique",
+        ),
+    ],
+)
+def test_a_release_that_fails_a_check_is_built_and_cannot_be_approved(lake, spec, store, damage, name):
+    catalog = "embeddings" if "{store}" in damage else "code"
+    with lake.transaction(catalog) as cursor:
+        cursor.execute(damage.format(store=store.table))
+    release = build_release(lake, spec)
+    assert {
+        check["name"] for check in checks(release).values() if check["blocking"] and not check["passed"]
+    } == {name}
+    with pytest.raises(ApprovalError, match=name):
+        decide(lake, read_release(release.folder), "approved", Person("Ada", "declared"))
+
+
+def test_vectors_that_are_not_of_length_one_are_counted_where_the_profile_says_so(lake, spec):
+    normalised = replace(spec, export=replace(spec.export, normalised=True))
+    assert checks(build_release(lake, normalised))["vectors_sound"]["passed"] is False
+
+
+def test_a_linked_file_keeps_what_was_found_of_its_vectors(lake, spec, store):
+    with lake.transaction("embeddings") as cursor:
+        cursor.execute(f"UPDATE {store.table} SET vector = [0.1::FLOAT, 'nan'::FLOAT, 1::FLOAT]")
+    by_table = with_tables(spec)
+    build_release(lake, by_table)
+    put_document(lake, "code", "b", ["Un autre texte du décret."], category="DECRET")
+    split(lake, "code")
+    embed(store)
+    linked = checks(build_release(lake, by_table))
+    with lake.transaction("code") as cursor:
+        cursor.execute("DELETE FROM code.releases")
+    assert checks(build_release(lake, by_table)) == linked
+    assert linked["vectors_sound"]["passed"] is False
+
+
+def test_a_candidate_that_failed_is_looked_at_again_and_one_that_passed_is_not(lake, spec):
+    def judged(passed: bool) -> ReleaseSpec:
+        return replace(spec, checks=(Check("finds_the_right_documents", passed, True, f"it is {passed}"),))
+
+    failed = build_release(lake, judged(False))
+    assert build_release(lake, judged(False)) == replace(failed, new=False)
+    passed = build_release(lake, judged(True))
+    assert (passed.new, passed.id) == (True, failed.id)
+    assert checks(passed)["finds_the_right_documents"]["passed"] is True
+    assert build_release(lake, judged(False)) == replace(passed, new=False)
+
+
+def test_the_manifest_names_what_shaped_the_bytes(lake, spec):
+    found = manifest(build_release(lake, spec))
+    assert found["parameters"] == {
+        "chunk_tokens": 12,
+        "export_version": EXPORT_VERSION,
+        "release_encoding": "json",
+        "rows_per_file": 50_000,
+    }
+    assert found["code"]["pyarrow"] == pa.__version__
+    assert {"duckdb", "orjson", "mediatech-assets", "parser"} <= found["code"].keys()
+
+
+def test_rows_without_a_document_are_an_error_and_leave_nothing(lake, spec):
+    with lake.transaction("code") as cursor:
+        cursor.execute("UPDATE code.chunks SET doc_id = 'a' WHERE chunk_id = 'c_1'")
+        cursor.execute("INSERT INTO code.documents SELECT * FROM code.documents WHERE doc_id = 'a'")
+    with pytest.raises(LakeError, match="contradicts itself"):
+        build_release(lake, spec)
+    assert list(spec.folder.iterdir()) == []
