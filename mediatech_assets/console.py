@@ -1,7 +1,7 @@
 """What a person sees while a long command runs.
 
 What belongs here: progress bars and log lines on the console. What does not: which commands there are
-(`cli.py`), and how a step says how far it is (`progress.py`).
+(`cli/`), and how a step says how far it is (`progress.py`).
 """
 
 import logging

@@ -17,7 +17,11 @@ from mediatech_assets.datasets.base import Dataset
 from mediatech_assets.datasets.registry import all_datasets
 from mediatech_assets.errors import ConfigurationError, MediatechError
 from mediatech_assets.lake import Lake
+from mediatech_assets.layers import Sink
+from mediatech_assets.orchestration.alerts import known_addresses
 from mediatech_assets.orchestration.platform import Platform
+from mediatech_assets.orchestration.publishing import configured_sinks, publisher
+from mediatech_assets.orchestration.storage import CONFIGURATION, storage_works
 from mediatech_assets.settings import Settings, load_settings
 
 _PACKAGES = ("dagster", "duckdb", "duckdb-extension-ducklake", "pyarrow", "qdrant-edge-py", "lxml", "httpx")
@@ -56,9 +60,12 @@ def examine() -> list[Finding]:
     findings += _settings(settings)
     findings += [_tested("home folder", lambda: _home(settings)), _disk(settings)]
     findings.append(_tested("lake", lambda: _lake(settings)))
+    findings.append(_tested("Dagster's storage", lambda: _storage(settings)))
     platform = Platform(settings, read_only=True)
     findings.append(_tested("embedding model", lambda: _model(platform)))
     findings.append(_tested("vector engine", lambda: _engine(platform)))
+    findings.append(_tested("alerts", lambda: _alerts(settings)))
+    findings += [_sink(platform, sink) for sink in Sink]
     findings += [_upstream(platform, dataset) for dataset in all_datasets().values()]
     return findings
 
@@ -127,6 +134,12 @@ def _lake(settings: Settings) -> str:
     return f"works; catalogs: {', '.join(names) or 'none yet'}"
 
 
+def _storage(settings: Settings) -> str:
+    if not (settings.dagster_home / CONFIGURATION).is_file():
+        return "none yet: the first command makes one in SQLite"
+    return storage_works(settings.dagster_home)
+
+
 def _model(platform: Platform) -> str:
     vector = platform.embed_query("quelle est la durée du congé annuel ?")
     return f"profile {platform.profile.name}: {platform.profile.model_id}, {len(vector)} dimensions"
@@ -135,6 +148,27 @@ def _model(platform: Platform) -> str:
 def _engine(platform: Platform) -> str:
     collections = platform.engine.collections()
     return f"{platform.settings.index_engine}: {len(collections)} collection(s)"
+
+
+def _alerts(settings: Settings) -> str:
+    """Whether alerts could be sent; none is."""
+    addresses = known_addresses(settings)
+    if not addresses:
+        return "off: MEDIATECH_ALERTS is empty"
+    return f"{addresses} address(es), not contacted" + (
+        "" if settings.automation else "; MEDIATECH_AUTOMATION is false: their sensors are stopped"
+    )
+
+
+def _sink(platform: Platform, sink: Sink) -> Finding:
+    """Whether the settings of a sink can be used; it is not contacted: `publish --dry-run` does that."""
+    subject = f"sink {sink.value}"
+    if sink not in configured_sinks(platform):
+        return Finding("ok", subject, "off: its settings are empty (docs/publishing.md)")
+    dataset = next(iter(all_datasets().values()))
+    return _tested(
+        subject, lambda: f"set up: {type(publisher(platform, dataset, sink)).__name__}, not contacted"
+    )
 
 
 def _upstream(platform: Platform, dataset: Dataset) -> Finding:

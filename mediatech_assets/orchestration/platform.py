@@ -5,28 +5,36 @@ dataset. What does not: Dagster (see `assets.py`) and the work itself (the stage
 """
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import cache, cached_property, partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mediatech_assets.chunks.build import Chunking, Chunks
+from mediatech_assets.chunks.build import TEMPLATE_VERSION, Chunking, Chunks
+from mediatech_assets.chunks.splitter import SPLITTER_VERSION
 from mediatech_assets.datasets.base import DataGouvResource, Dataset, DilaFund, Snapshot, SnapshotFile
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
 from mediatech_assets.documents.apply import Documents
+from mediatech_assets.documents.elsewhere import ParsedElsewhere
+from mediatech_assets.documents.model import Member, Refusal
 from mediatech_assets.documents.parse import Parser
 from mediatech_assets.embeddings.backends import BackendOptions
+from mediatech_assets.embeddings.elsewhere import embedded_elsewhere
 from mediatech_assets.embeddings.profiles import Profile, profile_named
-from mediatech_assets.embeddings.store import VectorStore
+from mediatech_assets.embeddings.store import CATALOG, VectorStore
 from mediatech_assets.embeddings.tokens import TokenCounter
 from mediatech_assets.embeddings.work import embed_texts, query_embedder
 from mediatech_assets.errors import ConfigurationError
+from mediatech_assets.evaluation.gate import judge
+from mediatech_assets.evaluation.history import runs
 from mediatech_assets.index.engine import (
     CollectionSpec,
     Engine,
@@ -39,17 +47,19 @@ from mediatech_assets.index.engine import (
 )
 from mediatech_assets.index.search import EmbedQuery, SearchAnswer, search
 from mediatech_assets.index.sync import IndexSync, profile_alias
-from mediatech_assets.lake import Lake, exclusive, number, quoted
+from mediatech_assets.lake import Lake, exclusive, number, quoted, utc_now
 from mediatech_assets.layers import Layer
+from mediatech_assets.orchestration.checks import chunks_checks, documents_checks, embeddings_checks
 from mediatech_assets.orchestration.evaluation import evaluation_report
 from mediatech_assets.orchestration.report import LayerReport
+from mediatech_assets.orchestration.review import release_review
 from mediatech_assets.raw.archives import read_members
 from mediatech_assets.raw.landing import LandingZone
 from mediatech_assets.records import ArchiveMember, PublishedFile, RawFile, upstream_version
 from mediatech_assets.release.build import ReleaseSpec, build_release
-from mediatech_assets.release.card import CardFacts
+from mediatech_assets.release.checks import Check, judged, type_name, up_to_date
 from mediatech_assets.release.export import ExportSpec
-from mediatech_assets.release.review import REVIEW, release_before, write_review
+from mediatech_assets.release.facts import ReleaseFacts
 from mediatech_assets.schemas import (
     CHUNKS,
     RAW_FILES,
@@ -60,9 +70,10 @@ from mediatech_assets.schemas import (
     documents_schema,
 )
 from mediatech_assets.settings import Settings
+from mediatech_assets.shards import ShardFolder
 from mediatech_assets.sources.data_gouv_resource import newest_resource
 from mediatech_assets.sources.dila_archives import list_archives
-from mediatech_assets.sources.download import Upstream, open_upstream
+from mediatech_assets.sources.download import RememberedPage, Upstream, open_upstream
 from mediatech_assets.sources.http_file import current_version
 from mediatech_assets.workers import default_workers
 
@@ -79,10 +90,14 @@ class Platform:
         settings: The settings; they name the active profile.
         read_only: Only look: the lake is attached for reading.
         profile: Another profile to work with than the active one, to build it beside; empty: the active one.
+        reparse: Read every raw file in use again, also those that are applied: a full refresh.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool = False, profile: str = "") -> None:
+    def __init__(
+        self, settings: Settings, *, read_only: bool = False, profile: str = "", reparse: bool = False
+    ) -> None:
         self.settings = settings
+        self.reparse = reparse
         self._profile_name = profile or settings.profile
         self.lake = Lake(
             settings.lake_folder,
@@ -149,20 +164,22 @@ class Platform:
         """Worker processes to use."""
         return self.settings.workers or default_workers()
 
-    def materialise(self, dataset_name: str, layer: Layer) -> LayerReport:
+    def materialise(self, dataset_name: str, layer: Layer, shards: ShardFolder | None = None) -> LayerReport:
         """Brings one layer of a dataset up to date with the layer before it.
 
         One process at a time works on a dataset.
 
+        Args:
+            dataset_name: Name of the dataset.
+            layer: The layer.
+            shards: Results of workers to take, for documents and embeddings; what they lack is done in this process.
+
         Raises:
             MediatechError: what went wrong, with the remedy; what was committed before stays.
         """
-        dataset = dataset_named(dataset_name)
-        locks, wait = self.settings.locks_folder, self.settings.lock_timeout
-        with exclusive(locks, f"dataset-{dataset.name}", f"making its {layer.value}", wait):
-            self.open(dataset)
+        with self.working_on(dataset_name, f"making its {layer.value}") as dataset:
             started = time.monotonic()
-            report = self._work_of(layer)(dataset)
+            report = self._work_of(layer, shards)(dataset)
             report = replace(report, seconds=round(time.monotonic() - started, 3))
         _LOG.info(
             "%s %s: %s rows (+%s ~%s -%s) in %.1f s",
@@ -177,36 +194,69 @@ class Platform:
         Raises:
             ConfigurationError: the archive cannot be skipped.
         """
+        with self.working_on(dataset_name, f"skipping {archive}") as dataset:
+            self.landing(dataset).skip(archive, reason)
+
+    @contextmanager
+    def working_on(self, dataset_name: str, action: str) -> Iterator[Dataset]:
+        """The dataset, open, with nobody else working on it.
+
+        Args:
+            dataset_name: Its name.
+            action: What is done, for the message that others get.
+
+        Raises:
+            BusyError: another process works on it; the message names that process.
+        """
         dataset = dataset_named(dataset_name)
         locks, wait = self.settings.locks_folder, self.settings.lock_timeout
-        with exclusive(locks, f"dataset-{dataset.name}", f"skipping {archive}", wait):
+        with exclusive(locks, dataset_lock(dataset.name), action, wait):
             self.open(dataset)
-            self.landing(dataset).skip(archive, reason)
+            yield dataset
 
     def open(self, dataset: Dataset) -> None:
         """Opens the catalogs that the dataset's layers use."""
-        self.lake.open(dataset.name, dataset_tables(dataset.metadata_schema))
+        self.open_catalog(dataset)
         self.store.open()
+
+    def open_catalog(self, dataset: Dataset) -> None:
+        """Opens the dataset's own catalog."""
+        self.lake.open(dataset.name, dataset_tables(dataset.metadata_schema))
 
     @property
     def store(self) -> VectorStore:
         """The vectors of the profile."""
         return VectorStore(self.lake, self.profile)
 
-    def published(self, dataset: Dataset) -> list[PublishedFile]:
+    def published(
+        self, dataset: Dataset, pages: MutableMapping[str, RememberedPage] | None = None
+    ) -> list[PublishedFile]:
         """What the upstream of a dataset offers now.
+
+        Args:
+            dataset: The dataset.
+            pages: Pages read before, which need not be sent again; see `open_upstream`.
 
         Raises:
             UpstreamError: the upstream cannot be read.
         """
-        with self._upstream(dataset) as upstream:
+        with self._upstream(dataset, pages) as upstream:
             return _published(upstream, dataset)
 
     def landing(self, dataset: Dataset) -> LandingZone:
         """The raw files of a dataset."""
         files = dataset.source.files if isinstance(dataset.source, Snapshot) else ()
         records = {file.feed: file.records for file in files if file.records is not None}
-        return LandingZone(self.lake, dataset.name, self.settings.raw_folder / dataset.name, records)
+        purged = self.purged(dataset)
+        holds = partial(holds_document, dataset, purged) if purged else None
+        return LandingZone(self.lake, dataset.name, self.settings.raw_folder / dataset.name, records, holds)
+
+    def purged(self, dataset: Dataset) -> frozenset[str]:
+        """Ids of the documents that a person had erased: they are never taken in again."""
+        if not self.lake.has_table(dataset.name, "purged_documents"):
+            return frozenset()  # a lake that is only read may be older than this table
+        sql = f"SELECT doc_id FROM {quoted(dataset.name)}.purged_documents"
+        return frozenset(name for (name,) in self.lake.cursor().execute(sql).fetchall())
 
     def documents(self, dataset: Dataset) -> Documents:
         """The documents of a dataset."""
@@ -234,7 +284,8 @@ class Platform:
 
     def chunking(self, dataset: Dataset) -> Chunking:
         """How the dataset's documents are split for the profile."""
-        published = {*dataset.published_columns, *dataset.filters, *dataset.release_table_columns}
+        divided_by = dataset.release_tables.columns if dataset.release_tables else ()
+        published = {*dataset.published_columns, *dataset.filters, *divided_by}
         own = [name for name in dataset.metadata_schema.names if name in published]
         return Chunking(
             tokenizer=self.profile.tokenizer,
@@ -255,12 +306,16 @@ class Platform:
             active=self.is_active,
             chunking_id=self.chunking(dataset).id,
             vectors=self.store.table,
-            spec=CollectionSpec(
-                vector=self.profile.model_id,
-                dimensions=self.profile.dimensions,
-                fields={name: _field_type(name) for name in dataset.filters},
-            ),
+            spec=self.collection(dataset),
             title=partial(_title, dataset.heading),
+        )
+
+    def collection(self, dataset: Dataset) -> CollectionSpec:
+        """What the dataset's collection of the profile holds."""
+        return CollectionSpec(
+            vector=self.profile.model_id,
+            dimensions=self.profile.dimensions,
+            fields={name: _field_type(name) for name in dataset.filters},
         )
 
     def search(
@@ -309,12 +364,12 @@ class Platform:
         """The alias of the dataset's collection of the profile: its vectors and the question's are the same model's."""
         return profile_alias(dataset.name, self.profile.name)
 
-    def _work_of(self, layer: Layer) -> Callable[[Dataset], LayerReport]:
+    def _work_of(self, layer: Layer, shards: ShardFolder | None) -> Callable[[Dataset], LayerReport]:
         return {
             Layer.RAW: self._raw,
-            Layer.DOCUMENTS: self._documents,
+            Layer.DOCUMENTS: partial(self._documents, shards=shards),
             Layer.CHUNKS: self._chunks,
-            Layer.EMBEDDINGS: self._embeddings,
+            Layer.EMBEDDINGS: partial(self._embeddings, shards=shards),
             Layer.INDEX: self._index,
             Layer.EVALUATION: partial(evaluation_report, self),
             Layer.RELEASE: self._release,
@@ -334,33 +389,49 @@ class Platform:
                 "newest published": max(file.stamp for file in published),
                 "ignored as older than the stock": landed.stale,
                 "requests": upstream.requests,
+                **({"purged members taken out": landed.erased} if landed.erased else {}),
             },
             problems=landed.problems,
             columns=RAW_FILES,
         )
 
-    def _documents(self, dataset: Dataset) -> LayerReport:
+    def fetched(self, dataset: Dataset) -> list[RawFile]:
+        """The raw files of a dataset, oldest first.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
         files = self.landing(dataset).files()
         if not files:
             raise ConfigurationError(
                 f"nothing of {dataset.name} was fetched yet",
                 f"run `mediatech update --datasets {dataset.name}`",
             )
-        applied = self.documents(dataset).apply(files)
+        return files
+
+    def _documents(self, dataset: Dataset, shards: ShardFolder | None) -> LayerReport:
+        documents = self.documents(dataset)
+        if shards is not None:
+            elsewhere = ParsedElsewhere(dataset.name, shards, self.settings.scale_out_parse_bytes)
+            documents = replace(documents, elsewhere=elsewhere)
+        applied = documents.apply(self.fetched(dataset), again=self.reparse)
         return LayerReport(
             Layer.DOCUMENTS,
             rows=self.count(dataset.name, "documents"),
             added=applied.changes.added,
             changed=applied.changes.changed,
             removed=applied.changes.removed,
+            bytes=self.lake.table_bytes(dataset.name, "documents"),
             facts={
                 "files applied": ", ".join(applied.files) or "none",
                 "lag": len(applied.pending),
                 "quarantine": self.count(dataset.name, "quarantine"),
+                **({"purged and delivered again": purged} if (purged := applied.changes.purged) else {}),
             },
             problems=applied.problems,
             refused=applied.changes.refused,
             columns=documents_schema(dataset.metadata_schema),
+            checks=documents_checks(self, dataset),
         )
 
     def _chunks(self, dataset: Dataset) -> LayerReport:
@@ -372,32 +443,39 @@ class Platform:
             added=changes.added,
             changed=changes.changed,
             removed=changes.removed,
+            bytes=self.lake.table_bytes(dataset.name, "chunks"),
             facts={"documents split": changes.documents, "chunking": chunks.chunking.id},
             columns=CHUNKS,
+            checks=chunks_checks(self, dataset),
         )
 
-    def _embeddings(self, dataset: Dataset) -> LayerReport:
+    def _embeddings(self, dataset: Dataset, shards: ShardFolder | None) -> LayerReport:
         chunking = self.chunking(dataset)
-        started = time.monotonic()
+        began, started = utc_now(), time.monotonic()
+        workers = self.workers if shards is None else 1  # one of many workers has no pool of its own
         filled = self.store.fill(
             dataset.name,
             chunking.id,
-            partial(embed_texts, self.profile, workers=self.workers, options=self.backend_options),
+            partial(embed_texts, self.profile, workers=workers, options=self.backend_options),
+            done=() if shards is None else embedded_elsewhere(self.profile, shards),
         )
         seconds = time.monotonic() - started
         return LayerReport(
             Layer.EMBEDDINGS,
             rows=self.store.count(dataset.name, chunking.id),
             added=filled.embedded,
+            bytes=self.lake.table_bytes(CATALOG, self.profile.store),
             facts={
                 "profile": self.profile.name,
                 "model": f"{self.profile.model_id} ({self.profile.revision or 'no revision'})",
-                "texts a second": round(filled.embedded / seconds, 1) if filled.embedded else 0.0,
+                # Workers did it before: this process cannot say how fast.
+                **({"texts a second": _rate(filled.embedded, seconds)} if shards is None else {}),
                 "reused": filled.reused,
                 "quarantine": filled.refused,
             },
             refused=filled.refused,
             columns=VECTORS,
+            checks=embeddings_checks(self, dataset, filled, began),
         )
 
     def _index(self, dataset: Dataset) -> LayerReport:
@@ -438,10 +516,7 @@ class Platform:
                 f"set MEDIATECH_PROFILE={self.profile.name}, then run `mediatech update`",
             )
         release = build_release(self.lake, self._release_spec(dataset))
-        review = release.folder / REVIEW
-        if not review.is_file():
-            before = release_before(self.lake, dataset.name, release.id, release.folder.parent)
-            write_review(self.lake, dataset.name, dataset.title, release.folder, before)
+        review = release_review(self, dataset, release.id)
         return LayerReport(
             Layer.RELEASE,
             rows=release.rows,
@@ -450,47 +525,57 @@ class Platform:
             facts={
                 "release": release.id,
                 "path": str(release.folder),
-                "review": str(review),
+                "review": str(review.page),
                 "files": release.files,
                 "documents": release.documents,
                 "new": str(release.new).lower(),
             },
-            columns=self._published_schema(dataset),
+            columns=self.published_schema(dataset),
+            shown={"review summary": review.markdown},
+            checks=release.checks,
         )
 
     def _release_spec(self, dataset: Dataset) -> ReleaseSpec:
         profile = self.profile
+        chunking = self.chunking(dataset)
+        schema = self.published_schema(dataset)
         export = ExportSpec(
             dataset=dataset.name,
             published_name=dataset.published_name,
             published_columns=dataset.published_columns,
-            chunking_id=self.chunking(dataset).id,
+            chunking_id=chunking.id,
             vectors=self.store.table,
             vector_column=f"embeddings_{profile.slug}",
             rows_per_file=self.settings.rows_per_file,
-            release_table=dataset.release_table,
-            release_table_columns=dataset.release_table_columns,
+            dimensions=profile.dimensions,
+            normalised=profile.normalised,
+            encoding=self.settings.release_encoding,
+            tables=dataset.release_tables,
             section_columns=tuple(dataset.section_columns.names),
         )
+        redaction = self.settings.redaction if dataset.parse_full is not None else ""
         return ReleaseSpec(
             export=export,
-            card=CardFacts(
+            facts=ReleaseFacts(
                 published_name=dataset.published_name,
                 title=dataset.title,
                 description=dataset.description,
                 producer=dataset.producer,
                 homepage=dataset.homepage,
-                source_updated_at="",
-                documents=0,
-                rows=0,
                 model=profile.model_id,
                 revision=profile.revision,
                 dimensions=profile.dimensions,
+                normalised=profile.normalised,
+                encoding=export.encoding,
                 vector_column=export.vector_column,
+                tokenizer=profile.tokenizer,
                 chunk_tokens=profile.chunk_tokens,
-                columns={field.name: description_of(field) for field in self._published_schema(dataset)},
-                tables=dataset.release_table is not None,
-                redaction=self.settings.redaction if dataset.parse_full is not None else "",
+                columns={field.name: description_of(field) for field in schema},
+                types={field.name: type_name(field.type) for field in schema},
+                tables=dataset.release_tables is not None,
+                cadence_days=max(1, dataset.cadence.days),
+                redaction=redaction,
+                namespace=self.settings.hub_namespace,
             ),
             profile={
                 "name": profile.name,
@@ -500,18 +585,50 @@ class Platform:
                 "fingerprint": profile.fingerprint,
                 "chunk_tokens": profile.chunk_tokens,
             },
+            parameters={
+                "tokenizer": chunking.tokenizer,
+                "chunk_tokens": chunking.size,
+                "passage_prefix": chunking.passage_prefix,
+                "template_version": TEMPLATE_VERSION,
+                "splitter_version": SPLITTER_VERSION,
+                "redaction": redaction,
+            },
             parser_version=self.parser(dataset).version,
             folder=self.settings.releases_folder / dataset.name,
+            most_tokens=profile.text_tokens,
+            checks=(
+                up_to_date(
+                    [file.name for file in self.documents(dataset).pending(self.landing(dataset).files())]
+                ),
+                self._finds_the_right_documents(dataset),
+            ),
         )
 
-    def _published_schema(self, dataset: Dataset) -> pa.Schema:
+    def _finds_the_right_documents(self, dataset: Dataset) -> Check:
+        """The newest evaluation of the profile against the dataset's floor alone.
+
+        The comparison with the release before is the evaluation's own check: here, the same state has to give the
+        same judgement after its release was built.
+        """
+        history = runs(self.lake, dataset.name, self.profile.name)
+        name = "finds_the_right_documents"
+        if not history:
+            return judged(name, True, "not judged: there is no evaluation of this profile")
+        floor = dataset.retrieval_floors.get(self.profile.name, 0.0)
+        verdict = judge(history[-1], floor, None)
+        return judged(name, verdict.passed, verdict.reasons[0])
+
+    def published_schema(self, dataset: Dataset) -> pa.Schema:
         """Columns of a release with their descriptions, in order."""
         known = (*CHUNKS, *documents_schema(dataset.metadata_schema), *dataset.section_columns)
         fields = {field.name: field for field in known}
         vector = f"embeddings_{self.profile.slug}"
-        fields[vector] = column(
-            vector, pa.string(), f"Vector of chunk_text by {self.profile.model_id}, a JSON list of numbers."
-        )
+        written = {
+            "json": (pa.string(), f"a JSON list of {self.profile.dimensions} numbers"),
+            "float32": (pa.list_(pa.float32()), f"a list of {self.profile.dimensions} numbers"),
+        }
+        kind, text = written[self.settings.release_encoding]
+        fields[vector] = column(vector, kind, f"Vector of chunk_text by {self.profile.model_id}, {text}.")
         names = (
             "chunk_id",
             "doc_id",
@@ -540,7 +657,9 @@ class Platform:
         return [{name: _short(value) for name, value in row.items()} for row in found.to_pylist()]
 
     @contextmanager
-    def _upstream(self, dataset: Dataset) -> Iterator[Upstream]:
+    def _upstream(
+        self, dataset: Dataset, pages: MutableMapping[str, RememberedPage] | None = None
+    ) -> Iterator[Upstream]:
         settings = self.settings
         with open_upstream(
             settings.upstream_base,
@@ -549,8 +668,44 @@ class Platform:
             timeout=settings.http_timeout,
             attempts=settings.http_attempts,
             user_agent=settings.user_agent,
+            pages=pages,
         ) as upstream:
             yield upstream
+
+
+def dataset_lock(dataset: str) -> str:
+    """Name of the lock that whoever works on a dataset holds."""
+    return f"dataset-{dataset}"
+
+
+def holds_document(dataset: Dataset, doc_ids: Collection[str], member: ArchiveMember, feed: str) -> bool:
+    """Whether a member of a raw file is one of some documents, well-formed or not.
+
+    A member that should be a document, cannot be parsed and names one of them counts as well: nobody can tell.
+
+    Args:
+        dataset: The dataset.
+        doc_ids: The documents.
+        member: The member, or the record.
+        feed: Feed of its file.
+    """
+    if {PurePosixPath(member.path).stem, member.path.rpartition("[")[2].removesuffix("]")} & set(doc_ids):
+        return True
+    # Parsing is slow: most members do not even name one of them.
+    named = [doc_id for doc_id in doc_ids if doc_id.encode() in member.data]
+    if not named or not dataset.wants(member.path):
+        return False
+    outcomes = dataset.parse(Member(member.path, member.data, member.modified, source_file="", feed=feed))
+    found = {outcome.doc_id for outcome in outcomes if not isinstance(outcome, Refusal)}
+    if found or not outcomes:
+        return bool(found & set(doc_ids))
+    text = member.data.decode(errors="replace")
+    return any(names(doc_id, text) for doc_id in named)
+
+
+def names(doc_id: str, text: str) -> bool:
+    """Whether a text names a document, or a chunk of it: its identifier, not as a part of a longer one."""
+    return re.search(rf"(?<![\w-]){re.escape(doc_id)}(?:_\d+)?(?![\w-])", text) is not None
 
 
 def upstream_hosts(dataset: Dataset) -> set[str]:
@@ -601,6 +756,10 @@ def _in_force(dataset: Dataset) -> list[Filter]:
 
 def _field_type(name: str) -> FieldType:
     return FieldType.DATETIME if name == "date" or name.endswith("_date") else FieldType.KEYWORD
+
+
+def _rate(count: int, seconds: float) -> float:
+    return round(count / seconds, 1) if count else 0.0
 
 
 def _short(value: object) -> str:

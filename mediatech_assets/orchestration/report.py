@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from mediatech_assets.layers import Layer
+from mediatech_assets.release.checks import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,14 @@ class LayerReport:
         changed: Rows that are others than before.
         removed: Rows that went away.
         seconds: Wall time.
-        bytes: Bytes fetched or written, where that means something.
+        bytes: Raw files: fetched by this run. Tables and releases: of their files. None where it means nothing.
         facts: Further facts worth showing, by name.
         problems: Inputs that could not be used, each naming its file and the remedy.
         refused: Inputs sent to quarantine by this run.
         columns: Schema of the rows.
         shown: Texts in Markdown for the layer's page, by name.
         verdict: For the evaluation: whether it is good enough, and why.
+        checks: What its tables, or a release, are held to.
     """
 
     layer: Layer
@@ -37,10 +39,11 @@ class LayerReport:
     changed: int = 0
     removed: int = 0
     seconds: float = 0.0
-    bytes: int = 0
+    bytes: int | None = None
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     problems: Sequence[str] = ()
     refused: int = 0
     columns: pa.Schema | None = None
     shown: Mapping[str, str] = field(default_factory=dict)
     verdict: tuple[bool, str] = (True, "")
+    checks: Sequence[Check] = ()

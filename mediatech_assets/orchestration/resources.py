@@ -13,11 +13,15 @@ from pydantic import PrivateAttr
 from mediatech_assets.orchestration.platform import Platform
 from mediatech_assets.settings import load_settings
 
+#: Tag of a run that is a full refresh, whatever its value.
+REPARSE_TAG = "mediatech/reparse"
+
 
 class PlatformResource(dg.ConfigurableResource):
     """Gives assets the platform; fields that are not set take the environment's or the default setting.
 
-    `build_profile` is a profile to build beside the active one, which is `profile`.
+    `build_profile` is a profile to build beside the active one, which is `profile`. A run with the tag `REPARSE_TAG`
+    reads every raw file in use again: a full refresh. (Not a field: run configuration of one field unsets the others.)
     """
 
     home: str | None = None
@@ -36,11 +40,13 @@ class PlatformResource(dg.ConfigurableResource):
         }
         return cls(**bound)
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Reads the settings; the lake is opened by the first asset that needs it."""
+        tags = context.run.tags if context.run else {}
         self._platform = Platform(
             load_settings(home=self.home, upstream_base=self.upstream_base, profile=self.profile),
             profile=self.build_profile,
+            reparse=REPARSE_TAG in tags,
         )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002

@@ -1,7 +1,7 @@
 """The state of an installation at a glance.
 
 What belongs here: the figures of each dataset, read without changing anything. What does not: how they are
-shown (`cli.py`).
+shown (`cli/`).
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from mediatech_assets.datasets.registry import all_datasets
 from mediatech_assets.embeddings.store import CATALOG
 from mediatech_assets.lake import quoted
 from mediatech_assets.orchestration.platform import Platform
+from mediatech_assets.orchestration.publishing import present_releases, release_states
 
 _NOTHING: dict[str, Any] = {
     "documents": 0,
@@ -23,6 +24,7 @@ _NOTHING: dict[str, Any] = {
     "lag": 0,
     "skipped": 0,
     "release": None,
+    "published": {},
 }
 
 
@@ -69,6 +71,7 @@ def _dataset_status(platform: Platform, dataset: Dataset) -> dict[str, Any]:
         "lag": _lag(platform, dataset),
         "skipped": len(platform.landing(dataset).skipped()),
         "release": _newest_release(platform, dataset),
+        "published": _published(platform, dataset),
     }
 
 
@@ -87,14 +90,14 @@ def _lag(platform: Platform, dataset: Dataset) -> int:
 
 
 def _newest_release(platform: Platform, dataset: Dataset) -> dict[str, str] | None:
-    row = (
-        platform.lake.cursor()
-        .execute(
-            f"SELECT release, path FROM {quoted(dataset.name)}.releases ORDER BY created_at DESC LIMIT 1"
-        )
-        .fetchone()
-    )
-    if row is None:
+    states = release_states(platform, dataset)
+    if not states:
         return None
-    path = platform.settings.releases_folder / row[1]
-    return {"id": row[0], "path": str(path), "state": "candidate" if path.is_dir() else "missing"}
+    newest = states[-1]
+    path = platform.settings.releases_folder / dataset.name / newest.id
+    return {"id": newest.id, "path": str(path), "state": newest.state}
+
+
+def _published(platform: Platform, dataset: Dataset) -> dict[str, str]:
+    """The present release by sink."""
+    return {sink.value: each.release for sink, each in present_releases(platform, dataset).items()}

@@ -20,9 +20,12 @@ from mediatech_assets.embeddings.store import CATALOG, VectorStore
 from mediatech_assets.errors import ConfigurationError, IndexUnavailableError
 from mediatech_assets.index.sync import drop_collections, owner_of, profile_alias
 from mediatech_assets.index.verify import VerifyReport
-from mediatech_assets.lake import exclusive, number, quoted
+from mediatech_assets.lake import exclusive, number, quoted, utc_now
 from mediatech_assets.lake.maintenance import Compaction, compact
-from mediatech_assets.orchestration.platform import Platform
+from mediatech_assets.orchestration.platform import Platform, dataset_lock
+from mediatech_assets.orchestration.publishing import publication_lock
+from mediatech_assets.release.erasing import remove_release, sweep_releases
+from mediatech_assets.release.retention import superseded_releases
 
 #: Vectors younger than this stay even when no chunk has their text: they may have been imported for one to come.
 _MINIMUM_AGE = timedelta(days=7)
@@ -36,6 +39,8 @@ class Pruned:
         collections: Collections of the engine.
         chunks: Chunks of other chunkings than those of the kept profiles, by dataset.
         vectors: Vectors that nothing names, by store.
+        releases: Former releases beyond what the dataset keeps, by dataset.
+        raw_files: Superseded raw files that no document comes from, by dataset.
         stores: Vectors by store of profiles that are described no more; they go only when that is asked for.
         compactions: What the upkeep of each catalog did; empty for a dry run.
     """
@@ -43,6 +48,8 @@ class Pruned:
     collections: list[str] = field(default_factory=list)
     chunks: dict[str, int] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
+    releases: dict[str, list[str]] = field(default_factory=dict)
+    raw_files: dict[str, list[str]] = field(default_factory=dict)
     stores: dict[str, int] = field(default_factory=dict)
     compactions: dict[str, Compaction] = field(default_factory=dict)
 
@@ -78,13 +85,11 @@ def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> Verif
     Raises:
         IndexUnavailableError: there is no collection.
     """
-    settings = platform.settings
     if not platform.lake.exists(dataset.name):
         raise IndexUnavailableError(
             f"{dataset.name} has no index yet", f"run `mediatech update --datasets {dataset.name}`"
         )
-    with exclusive(settings.locks_folder, f"dataset-{dataset.name}", "verifying", settings.lock_timeout):
-        platform.open(dataset)
+    with platform.working_on(dataset.name, "verifying"):
         index = platform.index(dataset)
         report = index.verify()
         if mend and not report.is_equal:
@@ -96,9 +101,10 @@ def verify(platform: Platform, dataset: Dataset, *, mend: bool = False) -> Verif
 def prune(
     platform: Platform, keep_profiles: Sequence[str], *, dry_run: bool = False, drop_stores: bool = False
 ) -> Pruned:
-    """Removes what only profiles that are neither active nor kept need, and vectors that nothing names.
+    """Removes what only profiles need that are neither active nor kept, vectors that nothing names, and what is old.
 
-    Raw files, documents, tombstones, quarantine, releases and the history of evaluations are not touched.
+    Old are former releases and superseded raw files beyond each dataset's retention. Documents, tombstones,
+    quarantine, decisions about releases and the history of evaluations are not touched.
 
     Args:
         platform: The platform; its profile is kept.
@@ -118,11 +124,13 @@ def prune(
         )
     datasets = [dataset for name, dataset in all_datasets().items() if platform.lake.exists(name)]
     pruned = Pruned()
-    with _all_locked(platform, datasets):
+    with all_locked(platform, datasets, "pruning"):
         for dataset in datasets:
             platform.open(dataset)
             _prune_index(platform, dataset, kept, pruned, dry_run=dry_run)
             _prune_chunks(platform, dataset, kept, pruned, dry_run=dry_run)
+            _prune_releases(platform, dataset, pruned, dry_run=dry_run)
+            _prune_raw(platform, dataset, pruned, dry_run=dry_run)
         if datasets and not dry_run:
             _collect_vectors(platform, datasets, pruned)
             for dataset in datasets:
@@ -135,13 +143,16 @@ def prune(
 
 
 @contextmanager
-def _all_locked(platform: Platform, datasets: Sequence[Dataset]) -> Iterator[None]:
-    """Nobody works on any dataset meanwhile: a run that embeds counts on vectors that it does not name yet."""
+def all_locked(platform: Platform, datasets: Sequence[Dataset], action: str) -> Iterator[None]:
+    """Nobody works on any dataset meanwhile: a run that embeds counts on vectors that it does not name yet.
+
+    Nobody publishes either: the folder of a release must not go while it is being sent.
+    """
     settings = platform.settings
     with ExitStack() as locks:
         for dataset in sorted(datasets, key=lambda dataset: dataset.name):
-            name = f"dataset-{dataset.name}"
-            locks.enter_context(exclusive(settings.locks_folder, name, "pruning", settings.lock_timeout))
+            for name in (dataset_lock(dataset.name), publication_lock(dataset.name)):
+                locks.enter_context(exclusive(settings.locks_folder, name, action, settings.lock_timeout))
         yield
 
 
@@ -190,10 +201,32 @@ def _prune_chunks(
                 )
 
 
+def _prune_releases(platform: Platform, dataset: Dataset, pruned: Pruned, *, dry_run: bool) -> None:
+    """Former releases: their rows stay as history, and so do decisions about them."""
+    folder = platform.settings.releases_folder / dataset.name
+    if not dry_run:
+        sweep_releases(folder)
+    retention = dataset.retention
+    going = superseded_releases(platform.lake, dataset.name, folder, retention.releases, retention.age)
+    if going:
+        pruned.releases[dataset.name] = going
+    for name in () if dry_run else going:
+        remove_release(folder / name)
+
+
+def _prune_raw(platform: Platform, dataset: Dataset, pruned: Pruned, *, dry_run: bool) -> None:
+    landing = platform.landing(dataset)
+    going = landing.superseded(utc_now() - dataset.retention.raw)
+    if going:
+        pruned.raw_files[dataset.name] = going
+        if not dry_run:
+            landing.remove(going)
+
+
 def _collect_vectors(platform: Platform, datasets: Sequence[Dataset], pruned: Pruned) -> None:
-    releases = [folder for dataset in datasets for folder in _release_folders(platform, dataset)]
+    releases = [folder for dataset in datasets for folder in release_folders(platform, dataset)]
     known = stores(platform.lake)
-    for profile in _described_profiles(platform):
+    for profile in described_profiles(platform):
         if profile.store not in known:
             continue
         collected = collect(VectorStore(platform.lake, profile), releases, text_key, minimum_age=_MINIMUM_AGE)
@@ -202,7 +235,7 @@ def _collect_vectors(platform: Platform, datasets: Sequence[Dataset], pruned: Pr
 
 
 def _prune_stores(platform: Platform, pruned: Pruned, *, drop: bool) -> None:
-    described = {profile.store for profile in _described_profiles(platform)}
+    described = {profile.store for profile in described_profiles(platform)}
     for name, count in stores(platform.lake).items():
         if name not in described:
             pruned.stores[name] = count
@@ -210,7 +243,7 @@ def _prune_stores(platform: Platform, pruned: Pruned, *, drop: bool) -> None:
                 drop_store(platform.lake, name)
 
 
-def _described_profiles(platform: Platform) -> list[Profile]:
+def described_profiles(platform: Platform) -> list[Profile]:
     """All profiles, without the service's when the settings do not describe it."""
     described = []
     for name in profile_names():
@@ -219,7 +252,8 @@ def _described_profiles(platform: Platform) -> list[Profile]:
     return described
 
 
-def _release_folders(platform: Platform, dataset: Dataset) -> list[Path]:
+def release_folders(platform: Platform, dataset: Dataset) -> list[Path]:
+    """Folders of a dataset's releases that still stand."""
     rows = (
         platform.lake.cursor()
         .execute(f"SELECT DISTINCT path FROM {quoted(dataset.name)}.releases")

@@ -73,7 +73,7 @@ class Installation:
         }
         done = subprocess.run(
             [sys.executable, "-m", "mediatech_assets.cli", *arguments],
-            capture_output=True, text=True, timeout=100, check=False, env=environment | dict(settings or {}),
+            capture_output=True, text=True, timeout=400, check=False, env=environment | dict(settings or {}),
         )  # fmt: skip
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         assert done.returncode == code, done.stdout + done.stderr

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import pytest
 
 from mediatech_assets.datasets.registry import all_datasets, dataset_named
@@ -31,6 +30,7 @@ from mediatech_assets.orchestration.report import LayerReport
 from mediatech_assets.orchestration.resources import PlatformResource
 from mediatech_assets.orchestration.update import DatasetUpdate, update_dataset
 from mediatech_assets.settings import Settings, load_settings
+from mediatech_assets_tests.process_groups import group_alive
 
 #: Whatever is registered: a new dataset is under test without a change here.
 DATASETS = tuple(all_datasets())
@@ -45,7 +45,7 @@ TEXT_LAYERS = (Layer.RAW, Layer.DOCUMENTS, Layer.CHUNKS)
 _CHUNK_COLUMNS = "chunk_id, doc_id, chunk_index, text, chunk_text, text_key, tokens, row_hash"
 
 _PROGRAM = ("-m", "mediatech_assets.cli")
-_PROCESS_SECONDS = 120.0
+_PROCESS_SECONDS = 400.0
 _POLL_SECONDS = 0.002
 
 
@@ -253,7 +253,7 @@ class Installation:
         try:
             yield process
         finally:
-            if _group_alive(process):
+            if group_alive(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
@@ -290,22 +290,7 @@ def wait_until_gone(process: subprocess.Popen[str], seconds: float = 20.0) -> No
         seconds: How long.
     """
     deadline = time.monotonic() + seconds
-    while _group_alive(process):
+    while group_alive(process.pid):
         if time.monotonic() > deadline:
             pytest.fail(f"children of the process {process.pid} outlive it by {seconds:g} s")
         time.sleep(_POLL_SECONDS)
-
-
-def _group_alive(process: subprocess.Popen[str]) -> bool:
-    """Whether the process or any of its children still runs."""
-    return any(
-        _group(other.pid) == process.pid and other.info["status"] != psutil.STATUS_ZOMBIE
-        for other in psutil.process_iter(["status"])
-    )
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None

@@ -60,7 +60,7 @@ def undisturbed(mirror: MirrorServer, tmp_path_factory: pytest.TempPathFactory) 
     mirror.set_day(DAY)
     after = {}
     for layer in BUILT_LAYERS:
-        installation.updated(mirror.url, DATASET, [layer])
+        installation.materialised(mirror.url, DATASET, [layer])
         after[layer] = installation.copied_to(folder / f"after-{layer.value}")
     return Undisturbed(
         installation, after, installation.holdings(DATASET), installation.released_bytes(DATASET)
@@ -252,7 +252,10 @@ def released(installation: Installation) -> Mapping[str, str]:
 
 def assert_same_release_but_for_the_last_bits(one: Installation, other: Installation) -> None:
     folders = [installation.release_folder(DATASET) for installation in (one, other)]
-    names = [sorted(path.relative_to(folder) for path in folder.rglob("*.parquet")) for folder in folders]
+    names = [
+        sorted(path.relative_to(folder) for path in (folder / "data").rglob("*.parquet"))
+        for folder in folders
+    ]
     assert names[0] == names[1]
     for name in names[0]:
         first, second = (pq.read_table(Path(folder, name)) for folder in folders)

@@ -20,7 +20,9 @@ from mediatech_assets_tests.pipeline.history import MIRRORED, days_with_news
 from mediatech_assets_tests.pipeline.installation import Installation, wait_until_gone
 
 _SEED_IN_CI = 3
-_DRAWN = str(_SEED_IN_CI if IN_CI else random.randrange(10_000))
+#: All workers of pytest-xdist draw the same seed, for they must collect tests of the same names; none draws any.
+_SHARED = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+_DRAWN = str(_SEED_IN_CI if IN_CI else _SHARED.randrange(10_000))
 SEEDS = [int(seed) for seed in os.environ.get("MEDIATECH_TESTS_SEED", _DRAWN).split(",")]
 
 

@@ -285,6 +285,8 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(switched, described):
         "collections": [former.collection],
         "chunks": {DATASET: len(former.chunks)},
         "vectors": {},
+        "releases": {},
+        "raw_files": {},
         "stores": {},
         "compactions": {},
     }

@@ -190,7 +190,7 @@ def test_what_was_measured_is_not_asked_again(evaluated, mirror, service):
 def test_the_check_passes_and_stands_before_the_release(evaluated):
     blocking = {
         spec.name: spec.blocking
-        for asset in dataset_assets(dataset_named(DATASET))
+        for asset in dataset_assets(dataset_named(DATASET), Platform(evaluated.installation.settings))
         if isinstance(asset, dg.AssetsDefinition)
         for spec in asset.check_specs
     }

@@ -10,9 +10,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,10 +18,9 @@ import pytest
 from mediatech_assets.datasets.registry import dataset_named
 from mediatech_assets.documents.model import SECTION_SEPARATOR
 from mediatech_assets.layers import BUILT_LAYERS, Layer
-from mediatech_assets.orchestration.platform import LayerReport
 from mediatech_assets.records import file_sha256
 from mediatech_assets.sample_upstream import SAMPLE_DAYS, SAMPLE_EXPECTED
-from mediatech_assets_tests.pipeline.installation import DATASETS, Holdings, Installation
+from mediatech_assets_tests.pipeline.installation import DATASETS, Installation
 
 QUESTION = "combien de jours de congés payés par an"
 #: The documents that answer it, by dataset.
@@ -85,38 +82,9 @@ KEY = ("chunk_id", "doc_id", "chunk_index", "chunk_xxh64")
 VECTOR = "embeddings_use-m3"
 PROVENANCE = ("source_url", "source_updated_at")
 
-#: Files of a release's folder that its manifest does not list: itself, and the page for reviewers, which depends
+#: Files of a release's folder that its manifest does not list: itself, and what is for reviewers, which depends
 #: on the release before.
-BESIDE_THE_RELEASE = ("manifest.json", "review.html")
-
-
-@dataclass(frozen=True)
-class SampleRun:
-    """The installation after the last day, with what was done (figures by layer) and held on each day."""
-
-    installation: Installation
-    done: Mapping[int, Mapping[str, Mapping[str, Mapping[str, Any]]]]
-    held: Mapping[int, Mapping[str, Holdings]]
-
-
-@pytest.fixture(scope="module")
-def run(sample_days: Mapping[int, Path], tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    installation = Installation(tmp_path_factory.mktemp("sample-run") / "home")
-    first, *later = SAMPLE_DAYS
-    done: dict[int, dict[str, Mapping[str, Mapping[str, Any]]]] = {
-        first: {name: installation.updated(sample_days[first], name).layers for name in DATASETS}
-    }
-    held = {first: {name: installation.holdings(name) for name in DATASETS}}
-    for day in later:
-        reports = {name: installation.materialised(sample_days[day], name, BUILT_LAYERS) for name in DATASETS}
-        done[day] = {name: figures(report) for name, report in reports.items()}
-        held[day] = {name: installation.holdings(name) for name in DATASETS}
-    return SampleRun(installation, done, held)
-
-
-def figures(reports: Mapping[Layer, LayerReport]) -> dict[str, dict[str, Any]]:
-    """What layers say they did, as Dagster shows it: facts beside counts."""
-    return {layer.value: {**report.facts, **asdict(report)} for layer, report in reports.items()}
+BESIDE_THE_RELEASE = ("manifest.json", "review.html", "review.md", "review.json")
 
 
 @pytest.mark.parametrize("day", SAMPLE_DAYS)
@@ -228,6 +196,8 @@ def test_every_layer_holds_as_much_as_the_one_before(run, dataset, day):
     assert len(held.chunks) == held.recorded == held.points == layers["release"]["rows"]
     assert held.vectors == len(held.text_keys)
     assert layers["documents"]["rows"] == layers["release"]["documents"] == len(held.documents)
+    for layer in ("documents", "chunks", "embeddings"):
+        assert layers[layer]["bytes"] > 0, layer
 
 
 def test_every_vector_is_of_the_model_and_none_is_stored_twice(run):
@@ -314,7 +284,7 @@ def test_release_rows_are_the_chunks_in_order_with_a_vector_each(run, dataset):
         assert places == sorted(places), path.name
 
 
-@pytest.mark.parametrize("dataset", [name for name in DATASETS if not dataset_named(name).release_table])
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if not dataset_named(name).release_tables])
 def test_release_files_lie_where_consumers_look_for_them(run, dataset):
     found = [
         path.relative_to(run.installation.release_folder(dataset)).as_posix()
@@ -341,7 +311,7 @@ def test_card_begins_with_the_header_that_the_hub_reads(run, dataset):
     assert "license: etalab-2.0\n" in header
     assert "config_name: latest\n" in header
     name = dataset.replace("_", "-")
-    pattern = f"data/{name}-latest/{'*/' if dataset_named(dataset).release_table else ''}*.parquet"
+    pattern = f"data/{name}-latest/{'*/' if dataset_named(dataset).release_tables else ''}*.parquet"
     assert f'data_files: "{pattern}"\n' in header
     folder = run.installation.release_folder(dataset)
     assert sorted(folder.glob(pattern)) == parquet_files(run.installation, dataset)
@@ -406,7 +376,7 @@ def text_of(document: Mapping) -> str:
 
 
 def parquet_files(installation: Installation, dataset: str) -> list[Path]:
-    return sorted(installation.release_folder(dataset).rglob("*.parquet"))
+    return sorted((installation.release_folder(dataset) / "data").rglob("*.parquet"))
 
 
 def read_release(installation: Installation, dataset: str) -> list[dict]:

@@ -41,7 +41,7 @@ WITHOUT_INDEX = tuple(layer for layer in BUILT_LAYERS if layer not in (Layer.IND
 #: What a model says that cites a source, and one that it was not given.
 SAID = "Trente jours ouvrables par an [1], à prendre avant Noël [9]."
 
-_CELL_SECONDS = 60
+_CELL_SECONDS = 240
 
 ASK_MODEL = """
 os.environ |= {"LLM_URL": "@URL@/v1/", "LLM_KEY": "clef", "LLM_MODEL": "petit-modèle"}
@@ -63,7 +63,7 @@ def opened(damage):
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(SHEETS.folder, copy)
-        damage(next(copy.rglob("*.parquet")))
+        damage(next((copy / "data").rglob("*.parquet")))
         try:
             open_releases(copy)
         except (ValueError, FileNotFoundError) as error:
@@ -140,7 +140,7 @@ def published(sample_days, tmp_path_factory) -> Published:
             for layer in layers:
                 platform.materialise(dataset, layer)
             [release] = set(below.glob("*")) - before
-            tables = (pq.read_table(file) for file in release.rglob("*.parquet"))
+            tables = (pq.read_table(file) for file in (release / "data").rglob("*.parquet"))
             chunks[day, dataset] = sorted(
                 chunk for table in tables for chunk in table["chunk_id"].to_pylist()
             )

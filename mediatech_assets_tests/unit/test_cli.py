@@ -12,7 +12,19 @@ from mediatech_assets.cli import app
 from mediatech_assets.datasets.registry import all_datasets
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-CONTRACT = {"demo", "update", "status", "search", "sql", "vectors", "verify", "prune", "ui", "doctor"}
+CONTRACT = {
+    "demo",
+    "update",
+    "status",
+    "search",
+    "sql",
+    "vectors",
+    "verify",
+    "prune",
+    "purge",
+    "ui",
+    "doctor",
+}
 
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -50,6 +62,10 @@ def test_the_version():
     ("arguments", "problem", "remedy"),
     [
         (["update", "--datasets", "legy"], "'legy'", "legi"),
+        (["purge", "legy", "X", "--reason", "asked for", "--yes"], "'legy'", "legi"),
+        (["purge", "legi", "X", "--reason", "asked for", "--yes"], "legi holds nothing", "mediatech update"),
+        (["purge", "legi", "X", "--reason", " ", "--yes"], "no reason", "--reason"),
+        (["purge", "legi", "X", "--reason", "asked for"], "no terminal", "--yes"),
         (["update", "--layers", "vectors"], "'vectors'", "embeddings"),
         (["update", "--layers", "chunks..raw"], "backwards", "raw..chunks"),
         (["search", "congés", "--dataset", "nothing"], "'nothing'", "legi"),
@@ -124,6 +140,8 @@ def test_the_status_of_an_empty_home_is_one_json_object_and_writes_nothing(home)
                 "collections": [],
                 "chunks": {},
                 "vectors": {},
+                "releases": {},
+                "raw_files": {},
                 "stores": {},
                 "compactions": {},
             },
@@ -135,6 +153,8 @@ def test_the_status_of_an_empty_home_is_one_json_object_and_writes_nothing(home)
                 "collections": [],
                 "chunks": {},
                 "vectors": {},
+                "releases": {},
+                "raw_files": {},
                 "stores": {},
                 "compactions": {},
             },
