@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ import httpx
 import hypothesis
 import pytest
 from filelock import FileLock
+
+from mediatech_assets.sample_upstream import SAMPLE_DAYS, build_sample_upstream
 
 TESTS = Path(__file__).resolve().parent
 MIRROR_PROGRAMS = TESTS.parents[1] / "shared" / "mirror"
@@ -74,6 +76,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@pytest.fixture(scope="session")
+def no_settings_of_the_caller() -> Iterator[None]:
+    """Removes the caller's settings for homes that outlive one test; others ask for `home`."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
+                environment.delenv(name)
+        yield
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty MEDIATECH_HOME; no other setting of the caller's environment is left."""
@@ -96,6 +108,13 @@ def mirror_small() -> Path:
 def mirror_other() -> Path:
     """A mirror of the same scale with the other options: built once, then reused. Never write inside it."""
     return _mirror(OTHER_MIRROR_OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def sample_days(tmp_path_factory: pytest.TempPathFactory) -> Mapping[int, Path]:
+    """The sample upstream on each of its days. Never write inside it."""
+    folder = tmp_path_factory.mktemp("sample")
+    return {day: build_sample_upstream(folder / f"day{day}", day) for day in SAMPLE_DAYS}
 
 
 def _mirror(options: Sequence[str]) -> Path:
@@ -164,6 +183,13 @@ class MirrorServer:
 @pytest.fixture
 def mirror_server(mirror_small: Path) -> Iterator[MirrorServer]:
     """The small mirror served on a free port, at day 0 and without faults."""
+    with serving(mirror_small) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mirror(mirror_small: Path) -> Iterator[MirrorServer]:
+    """The small mirror on a free port for all tests of a module; each sets the day that it needs."""
     with serving(mirror_small) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of bad input: installations that work, to be spoiled."""
+"""Fixtures of the tests of faults: installations that work, to be spoiled."""
 
 import shutil
 from collections.abc import Callable
@@ -6,6 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from mediatech_assets_tests.faults.installation import DATASETS, Installation
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _homes_outlive_a_test(no_settings_of_the_caller: None) -> None:
+    """Homes of this tier are used outside of single tests, too."""
 
 
 @pytest.fixture(scope="session")

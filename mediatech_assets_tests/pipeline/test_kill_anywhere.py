@@ -1,6 +1,6 @@
 """An update of each kind of source killed (SIGKILL) at a random moment: the next run ends as if it had not been.
 
-`test_kill.py` chooses its moments, one inside each layer; here chance does, over all that an update does up to
+`faults/test_kill.py` chooses its moments, one inside each layer; here chance does, over all that an update does up to
 chunks. CI draws the same moments each time; another run draws others, and the test's name tells its seed:
 MEDIATECH_TESTS_SEED=4711 draws them again, MEDIATECH_TESTS_SEED=1,2,3 draws three times.
 """
