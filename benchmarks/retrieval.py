@@ -43,6 +43,7 @@ from mediatech_assets.embeddings.work import embed_texts
 from mediatech_assets.evaluation.metrics import DEPTH, hit, paired_difference, reciprocal_rank
 from mediatech_assets.evaluation.questions import Part, Question, answerable, load_questions
 from mediatech_assets.evaluation.run import HYBRID, MODES, Ask, Evaluation, evaluate
+from mediatech_assets.index.expansion import load_expansion
 from mediatech_assets.lake import quoted
 from mediatech_assets.layers import Layer
 from mediatech_assets.orchestration.platform import Platform
@@ -55,7 +56,7 @@ _BUILT = (Layer.RAW, Layer.DOCUMENTS, Layer.CHUNKS, Layer.EMBEDDINGS, Layer.INDE
 _VECTORS_PER_COMMIT = 2_048
 _VECTORS_PER_READ = 4_096
 
-_PLATFORM = "7  the platform's search"
+_PLATFORM = "9  the platform's search"
 _TOGETHER = "together"
 _BOTH = "both"
 _FIGURES = {
@@ -131,6 +132,7 @@ def _steps(settings: Settings, name: str, parts: Sequence[Part]) -> Results:
             sections=_embedded(work, sections),
             packed=_embedded(work, _indexed(work, dataset)),
             vectors={question.text: work.embed_query(question.text) for question in questions},
+            phrases=load_expansion(settings.expansions, name),
         )
         return {step.name: evaluate(questions, step.ask) for step in steps} | {
             _PLATFORM: _asked_of_platform(work, dataset, questions)

@@ -10,21 +10,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mediatech_assets.chunks.build import Chunking, document_chunks
 from mediatech_assets.chunks.splitter import split_text
-from mediatech_assets.index.bm25 import (
-    AVERAGE_DOCUMENT_LENGTH,
-    SparseVector,
-    encode_document,
-    term_id,
-    terms,
-)
+from mediatech_assets.index.bm25 import SparseVector, encode_document, term_id, terms
+from mediatech_assets.index.expansion import encode_expanded
 from mediatech_assets.index.question import EXPANSION_WEIGHT, official_terms
-from mediatech_assets.index.ranking import Mode
+from mediatech_assets.index.ranking import DENSE_WEIGHT, Mode
 from mediatech_assets.index.search import SMALLEST_DEPTH
 
 #: Words of a window of the crude baseline.
@@ -97,18 +93,28 @@ class Chunks:
         chunks = np.arange(len(self.passages))
         return {question: _found(chunks, index.scores(question_weights(question))) for question in questions}
 
-    def sparse_documents(self, questions: Iterable[str], *official_weights: float) -> list[Side]:
+    def sparse_documents(
+        self,
+        questions: Iterable[str],
+        *official_weights: float,
+        phrases: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[Side]:
         """Documents by BM25 over all their chunks, each as its first chunk: a side for each weight.
 
         Args:
             questions: The questions.
             official_weights: What the official words of everyday ones weigh.
+            phrases: Everyday phrases by document.
         """
         texts: dict[int, list[str]] = defaultdict(list)
         for first, (_, text) in zip(self.first_of.tolist(), self.passages, strict=True):
             texts[first].append(text)
+        ids = [self.passages[first][0] for first in texts]
         index = _TermIndex(
-            [encode_document("\n".join(parts), AVERAGE_DOCUMENT_LENGTH) for parts in texts.values()]
+            [
+                encode_expanded("\n".join(parts), phrases.get(doc_id))
+                for doc_id, parts in zip(ids, texts.values(), strict=True)
+            ]
         )
         documents = np.array(list(texts))
         return [
@@ -132,6 +138,7 @@ class Step:
         share: How scores of both sides are made comparable.
         depth: Hits asked of each side.
         by_document: Whether hits become documents before the sides are joined, and not after.
+        dense_weight: What the dense side weighs, the sparse one weighing 1.
     """
 
     name: str
@@ -141,19 +148,18 @@ class Step:
     share: Share
     depth: int = CRUDE_DEPTH
     by_document: bool = False
+    dense_weight: float = 1.0
 
     def ask(self, question: str, mode: str) -> list[str]:
         """Ids of the documents found, best first; one comes again for each of its chunks that was found."""
-        sides = [
-            side for side, other in ((self.dense, Mode.SPARSE), (self.sparse, Mode.DENSE)) if mode != other
-        ]
+        sides = ((self.dense, Mode.SPARSE, self.dense_weight), (self.sparse, Mode.DENSE, 1.0))
         totals: dict[int, float] = defaultdict(float)
-        for side in sides:
+        for side, weight in ((side, weight) for side, other, weight in sides if mode != other):
             hits = side[question].first(self.depth)
             if self.by_document:
                 hits = self._documents(hits)
             for chunk, share in zip(hits.chunks.tolist(), self.share(hits.scores).tolist(), strict=True):
-                totals[chunk] += share
+                totals[chunk] += weight * share
         ranked = sorted(totals, key=lambda chunk: (-totals[chunk], chunk))
         return [self.chunks.passages[chunk][0] for chunk in ranked]
 
@@ -165,7 +171,11 @@ class Step:
 
 
 def cumulative_steps(
-    windows: Chunks, sections: Chunks, packed: Chunks, vectors: Mapping[str, np.ndarray]
+    windows: Chunks,
+    sections: Chunks,
+    packed: Chunks,
+    vectors: Mapping[str, np.ndarray],
+    phrases: Mapping[str, str],
 ) -> Iterator[Step]:
     """Every step, each with all that the numbered ones before it added; a letter marks what was tried instead.
 
@@ -174,6 +184,7 @@ def cumulative_steps(
         sections: Chunks of `section_chunks`.
         packed: The chunks of the platform.
         vectors: The vector of each question, by its text.
+        phrases: Everyday phrases by document.
     """
     crude = reciprocal_ranks
     yield Step(
@@ -184,8 +195,8 @@ def cumulative_steps(
     yield Step("2  sections packed into chunks", packed, dense, packed.sparse(vectors), crude)
     own, ours, *others = packed.sparse_documents(vectors, 0.0, EXPANSION_WEIGHT, *OTHER_EXPANSION_WEIGHTS)
 
-    def by_document(name: str, sparse: Side, share: Share, depth: int) -> Step:
-        return Step(name, packed, dense, sparse, share, depth, by_document=True)
+    def by_document(name: str, sparse: Side, share: Share, depth: int, dense_weight: float = 1.0) -> Step:
+        return Step(name, packed, dense, sparse, share, depth, by_document=True, dense_weight=dense_weight)
 
     yield by_document("3  BM25 over whole documents", own, crude, CRUDE_DEPTH)
     yield by_document("4  min-max fusion", own, min_max, CRUDE_DEPTH)
@@ -194,6 +205,9 @@ def cumulative_steps(
     yield by_document(f"6  everyday words, {EXPANSION_WEIGHT}", ours, min_max, SMALLEST_DEPTH)
     for letter, weight, side in zip("bc", OTHER_EXPANSION_WEIGHTS, others, strict=True):
         yield by_document(f"6{letter} weight {weight} instead", side, min_max, SMALLEST_DEPTH)
+    (expanded,) = packed.sparse_documents(vectors, EXPANSION_WEIGHT, phrases=phrases)
+    yield by_document("7  phrases of documents", expanded, min_max, SMALLEST_DEPTH)
+    yield by_document(f"8  dense side weighs {DENSE_WEIGHT}", expanded, min_max, SMALLEST_DEPTH, DENSE_WEIGHT)
 
 
 def word_windows(document: Row, chunking: Chunking, limit: int) -> Iterator[Passage]:

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         default=False,
         description="Whether a Qdrant server keeps vectors and payloads on disk, not in memory.",
     )
+    expansions: str = Field(
+        default="",
+        description="Folder of <dataset>.tsv files with everyday phrases that documents are also found by. Empty: "
+        "those of the platform; none: no phrases. They are searched only, never shown or published.",
+    )
     lock_timeout: float = Field(
         default=60.0, ge=0, description="Seconds to wait for another process that works on the same dataset."
     )

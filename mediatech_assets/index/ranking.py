@@ -15,10 +15,11 @@ from heapq import nsmallest
 from mediatech_assets.index.engine import Candidates, Hit
 
 #: Changes whenever the same collection gives another ranking: the treatment of questions, fusion, depths.
-RANKING_VERSION = "1"
+RANKING_VERSION = "2"
 
-#: What the dense side weighs in hybrid mode, the sparse side weighing 1.
-DENSE_WEIGHT = 1.0
+#: What the dense side weighs in hybrid mode, the sparse side weighing 1: documents with phrases are found by words more
+#: surely than by vectors (docs/retrieval.md).
+DENSE_WEIGHT = 0.5
 
 
 class Mode(StrEnum):
@@ -53,7 +54,8 @@ class RankedDocument:
     Args:
         dataset: Where it comes from.
         doc_id: Its id.
-        score: Hybrid: the sum of both sides' scores, each brought to the range from 0 to 1; else the one side's own.
+        score: Hybrid: the weighed sum of both sides' scores, each brought to the range from 0 to 1; else the one
+            side's own.
         parts: What the score is made of.
     """
 

@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from mediatech_assets.errors import IndexUnavailableError
-from mediatech_assets.index.bm25 import AVERAGE_DOCUMENT_LENGTH, SparseVector, encode_document
+from mediatech_assets.index.bm25 import SparseVector, encode_document
 from mediatech_assets.index.engine import CollectionSpec, Engine, UnreachableError
+from mediatech_assets.index.expansion import encode_expanded
 from mediatech_assets.index.points import PAYLOAD_KEYS, PayloadValue, Point
 from mediatech_assets.index.verify import VerifyReport, changed_points, verify
 from mediatech_assets.lake import Lake, literal, number, quoted
@@ -49,6 +50,7 @@ class IndexChanges:
         collection: The collection that the profile's alias points to.
         rebuilt: Whether the collection is a new one.
         activated: Whether the dataset's own alias was moved to it.
+        expanded: Documents that are also found by everyday phrases.
     """
 
     upserted: int
@@ -57,6 +59,7 @@ class IndexChanges:
     collection: str
     rebuilt: bool
     activated: bool = False
+    expanded: int = 0
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class IndexSync:
         vectors: The table of the profile's vectors, quoted for SQL.
         spec: What the collection holds; its fields are columns of `documents`.
         title: Name of a document for people, from its columns (an article's number belongs to it).
+        expansion: Everyday phrases by document (see `expansion.py`).
     """
 
     lake: Lake
@@ -99,6 +103,7 @@ class IndexSync:
     vectors: str
     spec: CollectionSpec
     title: Callable[[Mapping[str, Any]], str]
+    expansion: Mapping[str, str] = field(default_factory=dict)
 
     def update(self) -> IndexChanges:
         """Makes the collection equal to the chunks that have a vector, and points the aliases to it."""
@@ -119,8 +124,17 @@ class IndexSync:
             activated = self._activate(collection)
             if collection != served:
                 self._drop_former(collection)
+            expanded = number(
+                cursor, "SELECT count(*) FROM wanted_points SEMI JOIN expansion USING (doc_id) WHERE is_first"
+            )
         return IndexChanges(
-            upserts, deletes, without_vector, collection, rebuilt=collection != served, activated=activated
+            upserts,
+            deletes,
+            without_vector,
+            collection,
+            rebuilt=collection != served,
+            activated=activated,
+            expanded=expanded,
         )
 
     def check(self) -> list[str]:
@@ -267,8 +281,18 @@ class IndexSync:
     def _define_points(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Makes the view `wanted_points`: a row for each chunk that has a vector, with the hash of its point.
 
-        The first point of a document holds what its whole text says, so its hash covers every chunk of it.
+        The first point of a document holds what its whole text and its phrases say, so its hash covers every chunk
+        of it, and them.
         """
+        cursor.register(
+            "expansion",
+            pa.table(
+                {
+                    "doc_id": pa.array(list(self.expansion), pa.string()),
+                    "phrases": pa.array(list(self.expansion.values()), pa.string()),
+                }
+            ),
+        )
         cursor.execute(
             f"""
             CREATE OR REPLACE TEMPORARY VIEW wanted_points AS
@@ -283,8 +307,9 @@ class IndexSync:
               FROM point GROUP BY doc_id
             )
             SELECT chunk_id, doc_id, chunk_index, text_key, chunk_index = first AS is_first,
-              CASE WHEN chunk_index = first THEN row_hash || '-' || digest ELSE row_hash END AS row_hash
-            FROM point JOIN document USING (doc_id)
+              CASE WHEN chunk_index = first THEN concat_ws('-', row_hash, digest, md5(phrases)) ELSE row_hash END
+                AS row_hash
+            FROM point JOIN document USING (doc_id) LEFT JOIN expansion USING (doc_id)
             """
         )
 
@@ -388,7 +413,7 @@ class IndexSync:
               GROUP BY doc_id
             )
             SELECT wanted.place, chunk.doc_id, chunk.chunk_id, chunk.chunk_index, chunk.text, chunk.chunk_text,
-              CASE WHEN is_first THEN document_text END AS document_text,
+              CASE WHEN is_first THEN document_text END AS document_text, phrases,
               vector.vector, document.* EXCLUDE (doc_id, sections)
             FROM wanted
             JOIN {quoted(self.dataset)}.chunks AS chunk
@@ -396,6 +421,7 @@ class IndexSync:
             JOIN {quoted(self.dataset)}.documents AS document ON document.doc_id = chunk.doc_id
             JOIN {self.vectors} AS vector ON vector.text_key = wanted.text_key
             LEFT JOIN whole ON whole.doc_id = wanted.doc_id
+            LEFT JOIN expansion ON expansion.doc_id = whole.doc_id
             ORDER BY wanted.place
             """,
             {"chunking": self.chunking_id, "first": first, "last": last},
@@ -411,7 +437,7 @@ class IndexSync:
                 chunk_id=row["chunk_id"],
                 dense=vector,
                 sparse=encode_document(row["chunk_text"]),
-                document=_whole_document(row["document_text"]),
+                document=_whole_document(row["document_text"], row["phrases"]),
                 payload=self._payload(row),
             )
             for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), dense, strict=True)
@@ -535,9 +561,9 @@ def _is_chunk_of(chunk_id: str, doc_id: str) -> bool:
     return chunk_id.rpartition("_")[0] == doc_id
 
 
-def _whole_document(text: str | None) -> SparseVector | None:
+def _whole_document(text: str | None, phrases: str | None) -> SparseVector | None:
     """What BM25 says of a whole document; none on the points after its first."""
-    return None if text is None else encode_document(text, AVERAGE_DOCUMENT_LENGTH)
+    return None if text is None else encode_expanded(text, phrases)
 
 
 def _windows(total: int) -> Iterator[tuple[int, int]]:

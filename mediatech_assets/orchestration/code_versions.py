@@ -5,6 +5,7 @@ versions (they stand beside the code that they describe) and what Dagster does w
 """
 
 from mediatech_assets.datasets.base import Dataset
+from mediatech_assets.index.expansion import expansion_version
 from mediatech_assets.layers import Layer
 from mediatech_assets.orchestration.platform import Platform
 from mediatech_assets.release.export import EXPORT_VERSION
@@ -14,7 +15,7 @@ _COMMON = "1"
 
 
 def code_version(platform: Platform, dataset: Dataset, layer: Layer) -> str:
-    """Version of what makes a layer of a dataset: of its parser, splitter, model, collection or file format.
+    """Version of what makes a layer of a dataset: of its parser, splitter, model, collection with phrases or files.
 
     Only the layer's own: Dagster sees itself that what a layer reads has changed.
 
@@ -31,7 +32,8 @@ def code_version(platform: Platform, dataset: Dataset, layer: Layer) -> str:
         case Layer.EMBEDDINGS:
             own = platform.profile.fingerprint
         case Layer.INDEX:
-            own = platform.collection(dataset).fingerprint
+            phrases = expansion_version(platform.settings.expansions, dataset.name)
+            own = "-".join(filter(None, (platform.collection(dataset).fingerprint, phrases)))
         case Layer.RELEASE:
             own = f"{EXPORT_VERSION}-{platform.settings.release_encoding}"
         case _:

@@ -45,6 +45,7 @@ from mediatech_assets.index.engine import (
     as_of,
     open_engine,
 )
+from mediatech_assets.index.expansion import load_expansion
 from mediatech_assets.index.search import EmbedQuery, SearchAnswer, search
 from mediatech_assets.index.sync import IndexSync, profile_alias
 from mediatech_assets.lake import Lake, exclusive, number, quoted, utc_now
@@ -308,6 +309,7 @@ class Platform:
             vectors=self.store.table,
             spec=self.collection(dataset),
             title=partial(_title, dataset.heading),
+            expansion=load_expansion(self.settings.expansions, dataset.name),
         )
 
     def collection(self, dataset: Dataset) -> CollectionSpec:
@@ -505,6 +507,7 @@ class Platform:
                 "collection": changes.collection,
                 "rebuilt": str(changes.rebuilt).lower(),
                 "activated": str(changes.activated).lower(),
+                **({"documents with everyday phrases": changes.expanded} if changes.expanded else {}),
             },
             problems=problems,
         )

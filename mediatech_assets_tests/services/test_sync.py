@@ -293,6 +293,30 @@ def test_a_point_of_a_whole_document_follows_its_chunks(sync, store):
     assert sync.verify().is_equal
 
 
+def test_a_document_is_found_by_its_phrases_and_shown_without_them(sync):
+    sync.update()
+    held = dict(rows(sync.lake, "SELECT chunk_id, text FROM code.chunks"))
+    expanded = replace(sync, expansion={"b": "mon voisin fait la fête", "unknown": "personne"})
+
+    def found(question: str) -> list[str]:
+        hits = sync.engine.candidates("code", Queries(document=encode_document(question)), 10).document
+        return [hit.chunk_id for hit in hits]
+
+    changes = expanded.update()
+    assert (changes.upserted, changes.expanded, changes.rebuilt) == (1, 1, False)
+    assert found("voisins") == ["b_1"]
+    assert {name: hit.payload["text"] for name, hit in served(sync).items()} == held
+    assert expanded.verify().is_equal
+    assert expanded.check() == []
+    assert expanded.update().upserted == 0
+
+    assert replace(sync, expansion={"b": "ma voisine crie", "c": "un chien aboie"}).update().upserted == 2
+    assert (found("fête"), found("aboie")) == ([], ["c_1"])
+    assert sync.update().upserted == 2
+    assert found("voisins") == []
+    assert sync.verify().is_equal
+
+
 def test_a_second_profile_is_built_beside_the_active_one(sync):
     active = sync.update().collection
     beside = replace(sync, profile="other", active=False).update()

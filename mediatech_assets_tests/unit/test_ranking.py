@@ -88,8 +88,8 @@ def test_hybrid_adds_what_each_side_says_between_its_worst_and_its_best():
     }
     ranked = rank_documents(found, Mode.HYBRID, 10)
     assert [document.doc_id for document in ranked] == ["b", "a", "d", "c", "e"]
-    assert ranked[0].score == pytest.approx(0.75 + 1.0)
-    assert ranked[1].score == pytest.approx(1.0)
+    assert ranked[0].score == pytest.approx(0.5 * 0.75 + 1.0)
+    assert ranked[1].score == pytest.approx(0.5 * 1.0)
     assert (ranked[0].parts.dense_rank, ranked[0].parts.sparse_rank) == (2, 1)
     assert (ranked[0].parts.dense_score, ranked[0].parts.sparse_score) == (0.8, 7.0)
     assert (ranked[2].parts.dense_rank, ranked[2].parts.dense_score) == (None, None)

@@ -165,8 +165,11 @@ def test_closing_the_iterator_ends_workers_that_are_busy(pipe):
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_its_parent(pipe, blow):
-    # Who starts the tests in the background has their children ignore Ctrl-C.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    # A process inherits what is ignored: Ctrl-C of tests that run in the background, SIGTERM of tests that ignored it.
+    heed = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)"
+    )
     code = f"{heed}; from {__name__} import block_for_ever; block_for_ever({str(pipe)!r})"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
