@@ -102,6 +102,26 @@ def rank_documents(candidates: Mapping[str, Candidates], mode: Mode, limit: int)
     return [_ranked(key, scores[key], dense.get(key), sparse.get(key)) for key in best]
 
 
+def first_chunks(
+    candidates: Mapping[str, Candidates], documents: Iterable[RankedDocument]
+) -> dict[tuple[str, str], Hit]:
+    """The chunk that stands for each ranked document that the sparse side found.
+
+    It is shown when no passage of the document has a word of the question: its phrases alone did (`expansion.py`).
+
+    Args:
+        candidates: Hits by dataset: `document` are documents.
+        documents: The ranking.
+    """
+    ranked = {document.key for document in documents}
+    standing = {
+        (name, str(hit.payload["doc_id"])): hit
+        for name, found in candidates.items()
+        for hit in found.document
+    }
+    return {key: hit for key, hit in standing.items() if key in ranked}
+
+
 def best_passages(candidates: Mapping[str, Candidates]) -> dict[tuple[str, str], Hit]:
     """The chunk of each document that answers best, from hits on the chunks of chosen documents.
 

@@ -13,7 +13,14 @@ from mediatech_assets.errors import ConfigurationError, EmbeddingError, IndexUna
 from mediatech_assets.index.bm25 import SparseVector
 from mediatech_assets.index.engine import Candidates, Engine, Filter, Hit, Operator, Queries
 from mediatech_assets.index.question import encode_question
-from mediatech_assets.index.ranking import Mode, RankedDocument, ScoreParts, best_passages, rank_documents
+from mediatech_assets.index.ranking import (
+    Mode,
+    RankedDocument,
+    ScoreParts,
+    best_passages,
+    first_chunks,
+    rank_documents,
+)
 
 #: Hits asked of each side, at least: ranking needs to see far beyond what is shown.
 SMALLEST_DEPTH = 400
@@ -114,8 +121,9 @@ def search(
     asked = _Asked(engine, indexed, filters or {}, vector, terms)
     # All steps in one opening of each collection.
     with engine.kept_open():
-        documents = rank_documents(asked.documents(max(SMALLEST_DEPTH, 4 * limit)), used, limit)
-        passages = asked.shown(best_passages(asked.passages(documents)))
+        found = asked.documents(max(SMALLEST_DEPTH, 4 * limit))
+        documents = rank_documents(found, used, limit)
+        passages = asked.shown(first_chunks(found, documents) | best_passages(asked.passages(documents)))
     results = [
         _result(rank, document, passages[document.key])
         for rank, document in enumerate((each for each in documents if each.key in passages), start=1)

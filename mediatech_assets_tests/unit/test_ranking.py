@@ -21,6 +21,7 @@ from mediatech_assets.index.engine import (
     Operator,
     open_engine,
 )
+from mediatech_assets.index.expansion import encode_expanded
 from mediatech_assets.index.points import Point
 from mediatech_assets.index.ranking import Mode, best_passages, rank_documents
 from mediatech_assets.index.search import search
@@ -31,6 +32,8 @@ TEXTS = {
     "impots": "L'impôt sur le revenu",
     "permis": "Le permis de conduire",
 }
+#: « permis » is also found by words that it has not.
+PHRASES = {"permis": "apprendre avec sa grand-mère le dimanche"}
 DIRECTIONS = {"conges": [1.0, 0.0], "impots": [0.6, 0.8], "permis": [0.0, 1.0]}
 
 
@@ -46,7 +49,7 @@ def fill(engine: Engine, dataset: str, names: Sequence[str]) -> None:
             chunk_id=f"{dataset}_{name}",
             dense=np.array(DIRECTIONS[name], dtype=np.float32),
             sparse=encode_document(TEXTS[name]),
-            document=encode_document(TEXTS[name]),
+            document=encode_expanded(TEXTS[name], PHRASES.get(name)),
             payload={
                 "dataset": dataset,
                 "doc_id": name,
@@ -198,6 +201,15 @@ def test_without_a_model_dense_mode_fails(engine):
 
 def test_sparse_mode_never_calls_the_model(engine):
     assert search(engine, "permis", ["guides"], broken_model, mode="sparse").notes == []
+
+
+@pytest.mark.parametrize("model", [None, about_leave])
+def test_a_document_that_its_phrases_alone_find_is_shown_with_its_first_passage(engine, model):
+    answer = search(engine, "ma grand-mère le dimanche", ["sheets", "guides"], model)
+    (found,) = [result for result in answer.results if result.doc_id == "permis"]
+    assert found.rank == 1
+    assert found.text == TEXTS["permis"]
+    assert found.parts.sparse_rank == 1
 
 
 def test_dense_mode_finds_without_a_common_word(engine):
