@@ -91,7 +91,7 @@ class IndexSync:
         vectors: The table of the profile's vectors, quoted for SQL.
         spec: What the collection holds; its fields are columns of `documents`.
         title: Name of a document for people, from its columns (an article's number belongs to it).
-        expansion: Everyday phrases by document (see `expansion.py`).
+        expansion: Reads the everyday phrases by document (see `expansion.py`); asked when points are made or compared.
     """
 
     lake: Lake
@@ -103,7 +103,7 @@ class IndexSync:
     vectors: str
     spec: CollectionSpec
     title: Callable[[Mapping[str, Any]], str]
-    expansion: Mapping[str, str] = field(default_factory=dict)
+    expansion: Callable[[], Mapping[str, str]] = dict
 
     def update(self) -> IndexChanges:
         """Makes the collection equal to the chunks that have a vector, and points the aliases to it."""
@@ -284,12 +284,13 @@ class IndexSync:
         The first point of a document holds what its whole text and its phrases say, so its hash covers every chunk
         of it, and them.
         """
+        expansion = self.expansion()
         cursor.register(
             "expansion",
             pa.table(
                 {
-                    "doc_id": pa.array(list(self.expansion), pa.string()),
-                    "phrases": pa.array(list(self.expansion.values()), pa.string()),
+                    "doc_id": pa.array(list(expansion), pa.string()),
+                    "phrases": pa.array(list(expansion.values()), pa.string()),
                 }
             ),
         )

@@ -179,7 +179,8 @@ def _titles(platform: Platform, dataset: Dataset, doc_ids: Sequence[str]) -> dic
         .to_arrow_table()
         .to_pylist()
     )
-    return {row["doc_id"]: platform.index(dataset).title(row) for row in rows}
+    title = platform.index(dataset).title
+    return {row["doc_id"]: title(row) for row in rows}
 
 
 def _plot(platform: Platform, dataset: Dataset, history: Sequence[Run]) -> Path:

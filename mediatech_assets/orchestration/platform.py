@@ -309,7 +309,7 @@ class Platform:
             vectors=self.store.table,
             spec=self.collection(dataset),
             title=partial(_title, dataset.heading),
-            expansion=load_expansion(self.settings.expansions, dataset.name),
+            expansion=partial(load_expansion, self.settings.expansions, dataset.name),
         )
 
     def collection(self, dataset: Dataset) -> CollectionSpec:
