@@ -80,22 +80,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def no_settings_of_the_caller() -> Iterator[None]:
     """Removes the caller's settings for homes that outlive one test; others ask for `home`."""
     with pytest.MonkeyPatch.context() as environment:
-        for name in list(os.environ):
-            if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
-                environment.delenv(name)
+        forget_settings(environment)
         yield
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty MEDIATECH_HOME; no other setting of the caller's environment is left."""
-    for name in list(os.environ):
-        if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
-            monkeypatch.delenv(name)
+    forget_settings(monkeypatch)
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("MEDIATECH_HOME", str(folder))
     return folder
+
+
+def forget_settings(environment: pytest.MonkeyPatch) -> None:
+    """Removes the caller's settings until the environment is undone."""
+    for name in list(os.environ):
+        if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
+            environment.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ The pages are of a real run (the law of the sample upstream on two of its days),
 hostile texts in it.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mediatech_assets.release.difference import Difference, compare
 from mediatech_assets.release.review import REVIEW, review_release
 from mediatech_assets.sample_upstream import SAMPLE_DAYS, build_sample_upstream
 from mediatech_assets_tests.browser.conftest import Open, Scheme
+from mediatech_assets_tests.conftest import forget_settings
 from mediatech_assets_tests.pipeline.installation import Installation
 from mediatech_assets_tests.stored_release import make_legi_release
 from mediatech_assets_tests.tiny import new_lake, open_dataset, record_release, record_run
@@ -103,9 +103,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Released
     """Releases of the sample's first and last day."""
     folder = tmp_path_factory.mktemp("reviewed")
     with pytest.MonkeyPatch.context() as environment:
-        for name in list(os.environ):
-            if name.startswith("MEDIATECH_") or name == "DAGSTER_HOME":
-                environment.delenv(name)
+        forget_settings(environment)
         installation = Installation(folder / "home")
         reports: list[LayerReport] = []
         for day in (SAMPLE_DAYS[0], SAMPLE_DAYS[-1]):

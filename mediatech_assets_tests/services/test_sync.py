@@ -93,6 +93,12 @@ def served(sync: IndexSync) -> dict[str, Hit]:
     return {hit.chunk_id: hit for hit in sync.engine.search_dense("code", ANY, 50)}
 
 
+def found_documents(sync: IndexSync, question: str) -> list[str]:
+    """Chunks that stand for the documents that BM25 finds."""
+    hits = sync.engine.candidates("code", Queries(document=encode_document(question)), 10).document
+    return [hit.chunk_id for hit in hits]
+
+
 def recorded(sync: IndexSync) -> set[str]:
     return {chunk_id for (chunk_id,) in rows(sync.lake, "SELECT chunk_id FROM code.index_state")}
 
@@ -277,43 +283,36 @@ def test_a_point_of_a_whole_document_follows_its_chunks(sync, store):
     embed(store)
     sync.update()
 
-    def found(question: str) -> list[str]:
-        hits = sync.engine.candidates("code", Queries(document=encode_document(question)), 10).document
-        return [hit.chunk_id for hit in hits]
-
-    assert found("fin") == ["e_1"]
+    assert found_documents(sync, "fin") == ["e_1"]
     put_document(
         sync.lake, "code", "e", [section("Un début.", article="1"), section("Un terme.", article="2")]
     )
     split(sync.lake, "code")
     embed(store)
     assert sync.update().upserted == 2
-    assert found("fin") == []
-    assert found("terme") == ["e_1"]
+    assert found_documents(sync, "fin") == []
+    assert found_documents(sync, "terme") == ["e_1"]
     assert sync.verify().is_equal
 
 
 def test_a_document_is_found_by_its_phrases_and_shown_without_them(sync):
     sync.update()
     held = dict(rows(sync.lake, "SELECT chunk_id, text FROM code.chunks"))
-    expanded = replace(sync, expansion={"b": "mon voisin fait la fête", "unknown": "personne"})
-
-    def found(question: str) -> list[str]:
-        hits = sync.engine.candidates("code", Queries(document=encode_document(question)), 10).document
-        return [hit.chunk_id for hit in hits]
+    expanded = replace(sync, expansion=lambda: {"b": "mon voisin fait la fête", "unknown": "personne"})
 
     changes = expanded.update()
     assert (changes.upserted, changes.expanded, changes.rebuilt) == (1, 1, False)
-    assert found("voisins") == ["b_1"]
+    assert found_documents(sync, "voisins") == ["b_1"]
     assert {name: hit.payload["text"] for name, hit in served(sync).items()} == held
     assert expanded.verify().is_equal
     assert expanded.check() == []
     assert expanded.update().upserted == 0
 
-    assert replace(sync, expansion={"b": "ma voisine crie", "c": "un chien aboie"}).update().upserted == 2
-    assert (found("fête"), found("aboie")) == ([], ["c_1"])
+    others = replace(sync, expansion=lambda: {"b": "ma voisine crie", "c": "un chien aboie"})
+    assert others.update().upserted == 2
+    assert (found_documents(sync, "fête"), found_documents(sync, "aboie")) == ([], ["c_1"])
     assert sync.update().upserted == 2
-    assert found("voisins") == []
+    assert found_documents(sync, "voisins") == []
     assert sync.verify().is_equal
 
 
